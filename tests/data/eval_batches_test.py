@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from tvdim_jax.data.bad_examples import BadExamples
+from tvdim_jax.data.errors import DataError
+from tvdim_jax.data.eval_batches import caption_table, labels_matrix, make_eval_batches
+from tvdim_jax.data.sources import CaptionsFolder, Scenes
+
+
+def test_every_row_once_in_order_and_the_tail_padded(grey_folder):
+    source = CaptionsFolder(grey_folder(10, bad=(3, 9)))
+    ledger = BadExamples()
+    batches = list(make_eval_batches(source, image_size=8, batch_size=4, ledger=ledger))
+    assert [batch["image_id"].tolist() for batch in batches] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9, -1, -1],
+    ]
+    where = np.concatenate([batch["where"] for batch in batches])
+    assert where.tolist() == [row not in (3, 9) and row < 10 for row in range(12)]
+    image = np.concatenate([batch["image"] for batch in batches])
+    assert image.shape == (12, 8, 8, 3)
+    assert image.dtype == np.uint8
+    for row in range(12):
+        wanted = 2 * row if where[row] else 0
+        assert np.abs(image[row].astype(int) - wanted).max() <= 2
+    assert ledger.counts() == {"unsupported format": 2}
+
+
+def test_limit(grey_folder):
+    source = CaptionsFolder(grey_folder(5, bad=(0,)))
+    ids = [
+        batch["image_id"][batch["where"]].tolist()
+        for batch in make_eval_batches(source, image_size=8, batch_size=2, limit=3)
+    ]
+    assert ids == [[1], [2]]
+    assert len(list(make_eval_batches(source, image_size=8, batch_size=2, limit=99))) == 3
+
+
+def test_caption_table(make_folder):
+    rows = [("a.jpg", b"", ["one", " ", "two"], {}), ("b.jpg", b"", [], {}),
+            ("c.jpg", b"", ["three\n"], {})]  # fmt: skip
+    texts, image_id = caption_table(CaptionsFolder(make_folder(rows)), [2, 1, 0])
+    assert texts == ["three", "one", "two"]
+    assert image_id.tolist() == [2, 0, 0]
+    assert image_id.dtype == np.int32
+
+
+def labelled(make_folder, rows, name="set"):
+    return CaptionsFolder(
+        make_folder(
+            [
+                (f"{number}.jpg", b"", [], {"labels": labels, "ambiguous": ambiguous})
+                for number, (labels, ambiguous) in enumerate(rows)
+            ],
+            name,
+        )
+    )
+
+
+def test_several_labels_with_ambiguous_ones_masked(make_folder):
+    source = labelled(make_folder, [(["dog", "car"], []), ([], ["dog"]), (["cat"], ["odd"])])
+    names, labels, where = labels_matrix(source, [0, 1, 2])
+    assert names == ("car", "cat", "dog")
+    assert labels.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+    assert labels.dtype == np.float32
+    assert where.tolist() == [[True] * 3, [True, True, False], [True] * 3]
+    names, labels, where = labels_matrix(source, [1, 0], ("dog", "car"))
+    assert labels.tolist() == [[0, 0], [1, 1]]
+    assert where.tolist() == [[False, True], [True, True]]
+
+
+def test_one_label_a_row_gives_class_numbers(make_folder):
+    source = labelled(make_folder, [(["b"], []), (["a"], []), (["b"], [])])
+    names, labels, where = labels_matrix(source, range(3))
+    assert names == ("a", "b")
+    assert labels.tolist() == [1, 0, 1]
+    assert labels.dtype == np.int32
+    assert where.shape == (3, 2)
+    assert where.all()
+    with pytest.raises(DataError, match=r"got \['a'\] among 3 rows, wanted labels of the 1 class"):
+        labels_matrix(source, range(3), ("b",))
+
+
+def test_one_ambiguous_label_makes_it_many(make_folder):
+    source = labelled(make_folder, [(["b"], []), (["a"], ["b"])])
+    _, labels, where = labels_matrix(source, range(2))
+    assert labels.tolist() == [[0, 1], [1, 0]]
+    assert where.tolist() == [[True, True], [True, False]]
+
+
+def test_no_labels(make_folder):
+    names, labels, where = labels_matrix(labelled(make_folder, [([], []), ([], [])]), range(2))
+    assert names == ()
+    assert labels.shape == where.shape == (2, 0)
+
+
+def test_scenes_have_one_label():
+    names, labels, _ = labels_matrix(Scenes(200, 0, 32), range(200))
+    assert len(names) == 8
+    assert labels.shape == (200,)

@@ -1,0 +1,158 @@
+import json
+import zlib
+
+import numpy as np
+import pytest
+
+from tvdim_jax.data.errors import BadExample, DataError
+from tvdim_jax.data.sources.captions import MAX_LINE_BYTES, CaptionsFolder
+
+
+def write(folder, *lines) -> None:
+    (folder / "captions.jsonl").write_bytes(
+        b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines)
+    )
+
+
+GOOD = '{"image": "a.jpg", "captions": ["x"]}'
+
+
+def test_rows(make_folder, make_jpeg):
+    folder = make_folder(
+        [
+            ("a.jpg", make_jpeg(50), ["one", ""], {"labels": ["dog"], "subject": None}),
+            ("b.jpg", make_jpeg(90), [], {"ambiguous": ["cat"]}),
+        ]
+    )
+    source = CaptionsFolder(folder)
+    assert len(source) == 2
+    assert source.name == "captions"
+    assert source.captions(0) == ["one", ""]
+    assert [source.labels(row) for row in (0, 1)] == [["dog"], []]
+    assert [source.ambiguous(row) for row in (0, 1)] == [[], ["cat"]]
+    assert source.example_id(1) == "b.jpg"
+    assert source.read_image(1).shape == (10, 12, 3)
+    assert np.abs(source.read_image(1).astype(int) - 90).max() <= 1
+    assert CaptionsFolder(str(folder)).digest() == source.digest()
+
+
+def test_large_images_may_come_reduced(make_folder, make_jpeg):
+    source = CaptionsFolder(make_folder([("a.jpg", make_jpeg(size=(64, 32)), ["x"], {})]))
+    assert source.read_image(0).shape == (32, 64, 3)
+    assert source.read_image(0, 16).shape == (16, 32, 3)
+
+
+def test_split_follows_the_hash_of_the_name(tmp_path):
+    names = [f"images/{number}.jpg" for number in range(300)]
+    write(tmp_path, *(json.dumps({"image": name, "captions": ["x"]}) for name in names))
+    splits = {
+        split: CaptionsFolder(tmp_path, split, 0.25) for split in ("train", "validation", "all")
+    }
+    found = {
+        split: [source.example_id(row) for row in range(len(source))]
+        for split, source in splits.items()
+    }
+    assert found["validation"] == [n for n in names if zlib.crc32(n.encode()) < 2**32 / 4]
+    assert found["train"] == [n for n in names if n not in found["validation"]]
+    assert found["all"] == names
+    assert 45 < len(found["validation"]) < 105
+    assert len({source.digest() for source in splits.values()}) == 3
+    write(tmp_path, *(json.dumps({"image": name, "captions": ["x"]}) for name in names[150:]))
+    part = CaptionsFolder(tmp_path, "validation", 0.25)
+    kept = {part.example_id(row) for row in range(len(part))}
+    assert kept == set(found["validation"]) & set(names[150:])
+
+
+def test_no_validation_part(tmp_path):
+    write(tmp_path, GOOD, "", "  ")
+    assert len(CaptionsFolder(tmp_path, "train", 0.0)) == 1
+    with pytest.raises(DataError, match=r"got no rows for split 'validation'.*fraction=0\.0"):
+        CaptionsFolder(tmp_path, "validation", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("none.jpg", "missing file"),  # B34
+        ("../../x", "path outside the data folder"),  # B36
+        ("/etc/hostname", "path outside the data folder"),
+        ("file:///etc/hostname", "path outside the data folder"),
+        ("pipe:touch x", "path outside the data folder"),
+        ("out.jpg", "path outside the data folder"),
+        ("page.jpg", "unsupported format"),
+        ("\ud800.jpg", "missing file"),
+        ("", "missing file"),
+    ],
+)
+def test_images_that_cannot_be_read(tmp_path, name, reason):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (tmp_path / "secret.jpg").write_bytes(b"secret")
+    (folder / "out.jpg").symlink_to(tmp_path / "secret.jpg")
+    (folder / "page.jpg").write_bytes(b"<html></html>")
+    write(folder, json.dumps({"image": name, "captions": ["x"]}), GOOD)
+    with pytest.raises(BadExample) as error:
+        CaptionsFolder(folder).read_image(0)
+    assert error.value.reason == reason
+
+
+def test_a_second_row_for_an_image_is_a_bad_example(make_folder, make_jpeg):  # B35
+    row = ("a.jpg", make_jpeg(), ["x"], {})
+    source = CaptionsFolder(make_folder([row, ("b.jpg", make_jpeg(), ["y"], {}), row]))
+    assert source.read_image(0).size
+    with pytest.raises(BadExample, match="duplicate image"):
+        source.read_image(2)
+    assert [source.example_id(row) for row in range(3)] == ["a.jpg", "b.jpg", "a.jpg (line 3)"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [  # B31, B40
+        ('{"image": "a.jpg", ', "got Expecting property name"),
+        ("not json", "got Expecting value"),
+        ('["a.jpg"]', "got list, wanted one JSON object"),
+        ("null", "got NoneType, wanted one JSON object"),
+        ('{"captions": ["x"]}', "got image=None, wanted a string"),
+        ('{"image": 5, "captions": ["x"]}', "got image=5, wanted a string"),
+        ('{"image": "a.jpg"}', "got captions=None, wanted a list of strings"),
+        ('{"image": "a.jpg", "captions": "x"}', "got captions='x', wanted a list of strings"),
+        ('{"image": "a.jpg", "captions": ["x", 1]}', r"got captions=\['x', 1\], wanted a list"),
+        ('{"image": "a.jpg", "captions": [], "labels": {"a": 1}}', "got labels={'a': 1}, wanted"),
+        ('{"image": "a.jpg", "captions": [], "ambiguous": null}', "got ambiguous=None, wanted"),
+        ('{"image": "a.jpg", "captions": [], "score": NaN}', "got NaN is no JSON"),
+        ('{"image": "a.jpg", "captions": [], "score": -Infinity}', "got -Infinity is no JSON"),
+        (b'{"image": "a.jpg", "captions": ["\xff\xfe"]}', "got 'utf-8' codec can't decode"),
+        ('{"image": "a.jpg", "captions": ["' + "x" * 10**7 + '"]}', "got a longer line, wanted at"),
+        ("[" * 100_000, "wanted one JSON object"),
+        ('{"image": ' + "9" * 5000 + "}", "wanted one JSON object"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path, line, message):
+    write(tmp_path, GOOD, "", line, GOOD)
+    with pytest.raises(DataError, match=message) as error:
+        CaptionsFolder(tmp_path)
+    text = str(error.value)
+    assert text.startswith(f"{tmp_path}/captions.jsonl:3: got ")
+    assert text.endswith("; correct or remove this line")
+    assert "\n" not in text
+    assert len(text) < 400
+
+
+def test_a_line_may_be_long(tmp_path):
+    line = '{"image": "a.jpg", "captions": ["' + "x" * (MAX_LINE_BYTES - 40) + '"]}'
+    write(tmp_path, line)
+    assert len(CaptionsFolder(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "message"),
+    [
+        ("none", {}, "none', wanted a folder with captions.jsonl in it; set data.path"),
+        (".", {}, "wanted a folder with captions.jsonl in it"),
+        (".", {"split": "test"}, "got split='test'"),
+        (".", {"validation_fraction": 1.0}, r"validation_fraction=1\.0, wanted"),
+    ],
+)
+def test_what_cannot_start(tmp_path, path, options, message):
+    with pytest.raises(DataError, match=message):
+        CaptionsFolder(tmp_path / path, **options)

@@ -1,0 +1,91 @@
+import json
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from tvdim_jax.evals import linear_probe
+from tvdim_jax.evals.labelled import LabelledFeatures
+
+
+def noisy(n, seed, width=20):
+    """Four classes in four coordinates, noise in all; unequal scales and one constant."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 4, n)
+    features = rng.normal(size=(n, width)) + 2.0 * np.eye(4, width)[labels]
+    features = features * np.geomspace(1e-3, 1e3, width) + 100.0
+    return LabelledFeatures(np.c_[features, np.full(n, 0.1)].astype(np.float32), labels)
+
+
+def test_equals_sklearn_on_standardised_features():
+    train, test = noisy(300, 0), noisy(2000, 1)
+    found = linear_probe.evaluate(train, test)
+    mean, std = train.features.mean(0, dtype=float), train.features.std(0, dtype=float)
+    std[-1] = 1.0
+    golden = LogisticRegression(C=1 / found.penalty, tol=1e-10, max_iter=5000)
+    golden.fit((train.features - mean) / std, train.labels)
+    wanted = golden.score((test.features - mean) / std, test.labels)
+    assert found.metric == "accuracy"
+    assert abs(found.value - wanted) <= 0.002
+    assert found.value > 0.7
+    assert found.converged
+
+
+def test_protocol_is_recorded_and_deterministic():
+    train, test = noisy(101, 0), noisy(50, 1)
+    found = linear_probe.evaluate(train, test, penalties=(1.0, 100.0, 1e6), seed=3)
+    assert found == linear_probe.evaluate(train, test, penalties=(1e6, 1.0, 100.0), seed=3)
+    assert found.penalties == (1e6, 100.0, 1.0)
+    best = int(np.argmax(found.validation_scores))
+    assert found.penalty == found.penalties[best] != 1e6
+    assert found.validation_score == found.validation_scores[best]
+    assert (found.num_train, found.num_validation, found.num_test) == (101, 20, 50)
+    assert (found.num_classes, found.num_features, found.seed) == (4, 21, 3)
+    assert json.loads(json.dumps(found._asdict()))["metric"] == "accuracy"
+
+
+def test_the_test_part_never_reaches_the_choice():
+    train, test = noisy(100, 0), noisy(50, 1)
+    found = linear_probe.evaluate(train, test)
+    other = linear_probe.evaluate(train, test._replace(labels=(test.labels + 1) % 4))
+    assert other.validation_scores == found.validation_scores
+    assert other.value < found.value
+
+
+def several(n, seed):
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, 6)).astype(np.float32)
+    labels = features[:, :4] + 0.5 * rng.normal(size=(n, 4)) > 0
+    labels[:, 3] = False  # never present: nothing to learn or to score
+    return LabelledFeatures(features, labels, np.ones((n, 4), bool))
+
+
+def test_several_labels_skip_what_cannot_be_scored():
+    train, test = several(200, 0), several(200, 1)
+    found = linear_probe.evaluate(train, test)
+    assert found.metric == "mean_auc"
+    assert 0.9 < found.value < 1
+    assert found.classes_skipped == (3,)
+    assert found.num_classes == 4
+    one_sided = train.labels.copy()
+    one_sided[:, 0] = True
+    assert linear_probe.evaluate(train._replace(labels=one_sided), test).classes_skipped == (0, 3)
+
+
+def test_ambiguous_labels_are_masked_in_both_parts():
+    train, test = several(200, 0), several(200, 1)
+    rng = np.random.default_rng(2)
+    clean, wrong = [], []
+    for part in (train, test):
+        where = rng.random(part.labels.shape) < 0.6
+        clean.append(part._replace(where=where))
+        wrong.append(part._replace(where=where, labels=np.where(where, part.labels, ~part.labels)))
+    assert linear_probe.evaluate(*wrong) == linear_probe.evaluate(*clean)
+    unmasked = linear_probe.evaluate(*(part._replace(where=None) for part in wrong))
+    assert unmasked.value < linear_probe.evaluate(*clean).value
+
+
+def test_too_few_rows():
+    one = noisy(1, 0)
+    with pytest.raises(ValueError, match="needs 2 training rows to hold one out, got 1"):
+        linear_probe.evaluate(one, one)

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
+
+from tvdim_jax.evals import logistic
+from tvdim_jax.evals.labelled import LabelledFeatures
+
+
+def blobs(n=400, width=12, num_classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, num_classes, n)
+    centres = rng.normal(size=(num_classes, width))
+    features = centres[labels] + 1.5 * rng.normal(size=(n, width))
+    return LabelledFeatures(features.astype(np.float32), labels)
+
+
+def sklearn_fit(features, labels, penalty):
+    model = LogisticRegression(C=1 / penalty, tol=1e-10, max_iter=5000)
+    return model.fit(features.astype(np.float64), labels)
+
+
+def softmax_objective(weights, bias, data, penalty):
+    log_p = log_softmax(data.features.astype(np.float64) @ weights + bias, axis=1)
+    loss = -log_p[np.arange(len(data.labels)), data.labels].sum()
+    return (loss + penalty / 2 * (weights**2).sum()) / len(data.labels)
+
+
+@pytest.mark.parametrize("penalty", [1e-1, 1e1, 1e3])
+def test_one_label_equals_sklearn(penalty):
+    data, unseen = blobs(), blobs(seed=1)
+    fit = logistic.fit_logistic(logistic.make_problem(data), 4, penalty)
+    golden = sklearn_fit(data.features, data.labels, penalty)
+    wanted = softmax_objective(golden.coef_.T, golden.intercept_, data, penalty)
+    assert fit.converged
+    assert fit.objective == pytest.approx(wanted, rel=1e-4)
+    assert softmax_objective(fit.weights, fit.bias, data, penalty) == pytest.approx(
+        fit.objective, rel=1e-5
+    )
+    agree = fit.logits(unseen.features).argmax(1) == golden.predict(unseen.features)
+    assert agree.mean() >= 0.998
+
+
+def test_several_labels_equal_sklearn_class_by_class():
+    rng = np.random.default_rng(3)
+    features = rng.normal(size=(300, 8)).astype(np.float32)
+    labels = features @ rng.normal(size=(8, 3)) + rng.normal(size=(300, 3)) > 0.5
+    where = rng.random((300, 3)) < 0.7
+    data = LabelledFeatures(features, labels, where)
+    fit = logistic.fit_logistic(logistic.make_problem(data), 3, 5.0)
+    total = 0.0
+    for c in range(3):
+        known = where[:, c]
+        golden = sklearn_fit(features[known], labels[known, c], 5.0)
+        np.testing.assert_allclose(fit.weights[:, c], golden.coef_[0], atol=2e-3)
+        np.testing.assert_allclose(fit.bias[c], golden.intercept_[0], atol=2e-3)
+        logits = golden.decision_function(features[known])
+        total += np.sum(np.logaddexp(0, logits) - labels[known, c] * logits)
+        total += 5.0 / 2 * np.sum(golden.coef_**2)
+    assert fit.objective == pytest.approx(total / 300, rel=1e-4)
+
+
+def test_rows_left_out_do_not_count_and_penalties_share_one_compilation():
+    data = blobs(n=120)
+    rows = np.arange(120) < 80
+    part = LabelledFeatures(data.features[:80], data.labels[:80])
+    before = logistic._objective_and_gradient._cache_size()
+    masked = logistic.fit_logistic(logistic.make_problem(data, rows), 4, 3.0)
+    logistic.fit_logistic(logistic.make_problem(data), 4, 30.0, start=masked)
+    assert logistic._objective_and_gradient._cache_size() == before + 1
+    alone = logistic.fit_logistic(logistic.make_problem(part), 4, 3.0)
+    assert masked.objective == pytest.approx(alone.objective, rel=1e-5)
+    np.testing.assert_allclose(masked.weights, alone.weights, atol=2e-3)

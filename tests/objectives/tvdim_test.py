@@ -1,0 +1,314 @@
+"""TVDIM against the equations of the spec, its masks, and AMDIM at weight 0."""
+
+import math
+from functools import partial
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.reference import numpy_losses
+from tvdim_jax.features import Features
+from tvdim_jax.objectives import make_amdim_objective, make_tvdim_objective
+from tvdim_jax.prng import named_key
+
+BATCH, DEPTH, LENGTH, VOCABULARY = 5, 6, 4, 11
+KEY = jax.random.key(5)
+GLOBAL_METRICS = {
+    "train/mi_image_text_nats",
+    "train/loss_over_log_n",
+    "train/positive_score",
+    "train/hardest_negative_score",
+}
+IMAGE_METRICS = {
+    f"train/image_{name}" for name in ("loss", "1_to_5", "1_to_7", "5_to_5", "regularizer")
+}
+
+
+def apply_image(params, variables, images, *, train, key):
+    """Linear maps of the pixels; counts its calls in the statistics."""
+    assert train
+    maps = {h: images[:, :h, :h] @ params[f"r{h}"] for h in (1, 5, 7)}
+    statistics = variables["batch_stats"]
+    statistics = statistics | {"image": statistics["image"] + 1}
+    return Features(maps[1][:, 0, 0], {5: maps[5], 7: maps[7]}), {"batch_stats": statistics}
+
+
+def apply_text(params, variables, token_ids, token_valid, *, train, key):
+    """Mean of token vectors; remembers how many images came before it."""
+    assert train
+    vectors = params["tokens"][token_ids] * token_valid[:, :, None]
+    statistics = variables["batch_stats"]
+    statistics = statistics | {"text": statistics["image"]}
+    return Features(jnp.mean(vectors, axis=1), {}), {"batch_stats": statistics}
+
+
+def refuse_text(*arguments, **options):
+    raise AssertionError("the text was encoded")
+
+
+APPLY = SimpleNamespace(image=apply_image, text=apply_text)
+
+
+def inputs(batch_size=BATCH):
+    rng = np.random.default_rng(8)
+    params = {f"r{h}": rng.normal(size=(3, DEPTH)) for h in (1, 5, 7)}
+    params["tokens"] = rng.normal(size=(VOCABULARY, DEPTH))
+    batch = {
+        "views": tuple(rng.normal(size=(2, batch_size, 7, 7, 3)).astype(np.float32)),
+        "token_ids": rng.integers(0, VOCABULARY, (batch_size, LENGTH)),
+        "token_valid": np.arange(LENGTH) < rng.integers(1, LENGTH + 1, (batch_size, 1)),
+        "image_id": np.arange(batch_size, dtype=np.int32),
+        "text_id": np.arange(batch_size, dtype=np.int32) + 100,
+        "where": np.ones(batch_size, bool),
+    }
+    variables = {"batch_stats": {"image": jnp.zeros(()), "text": jnp.zeros(())}}
+    return jax.tree.map(partial(jnp.asarray, dtype=jnp.float32), params), variables, batch
+
+
+def run(objective, changes=(), apply=APPLY):
+    params, variables, batch = inputs()
+    batch |= dict(changes)
+
+    @jax.jit
+    @partial(jax.value_and_grad, has_aux=True)
+    def loss_of(params, batch):
+        return objective(params, variables, batch, apply=apply, key=KEY, step=0)
+
+    return loss_of(params, batch)
+
+
+def tables(scale, changes=(), pool="max"):
+    """Cosines [images, texts] of both views, by a loop in float64."""
+    params, variables, batch = inputs()
+    batch |= dict(changes)
+    text = apply_text(
+        params, variables, *map(batch.get, ("token_ids", "token_valid")), train=True, key=0
+    )
+    tokens = unit(text[0].global_features)[:, None]
+    found = []
+    for images in batch["views"]:
+        features, _ = apply_image(params, variables, images, train=True, key=0)
+        maps = {1: features.global_features} | features.local_features
+        regions = unit(maps[scale]).reshape(BATCH, -1, DEPTH)
+        real = np.ones(regions.shape[:2], bool), np.ones(tokens.shape[:2], bool)
+        found.append(numpy_losses.local_scores(regions, tokens, *real, pool)[..., 0])
+    return found
+
+
+def unit(features):
+    features = np.asarray(features, np.float64)
+    return features / np.linalg.norm(features, axis=-1, keepdims=True)
+
+
+def numpy_text_loss(loss, scales, pool="max", changes=(), **options):
+    return sum(
+        0.5 * sum(loss(table, **options) for table in tables(scale, changes, pool))
+        for scale in scales
+    )
+
+
+@pytest.mark.parametrize(
+    ("objective_options", "scales", "loss"),
+    [
+        ({"margin": 0.3}, (1, 5, 7), partial(numpy_losses.margin_ranking_loss, margin=0.3)),
+        (
+            {"negatives": "hardest", "scales": (1, 5), "region_pool": "mean"},
+            (1, 5),
+            partial(numpy_losses.margin_ranking_loss, negatives="hardest"),
+        ),
+        (
+            {"pair_loss": "info_nce", "temperature": 0.2, "scales": (7,)},
+            (7,),
+            partial(numpy_losses.info_nce_loss, temperature=0.2),
+        ),
+    ],
+)
+def test_total_is_amdim_plus_the_weighted_text_loss(objective_options, scales, loss):
+    objective = make_tvdim_objective(text_weight=0.7, clip=3.0, **objective_options)
+    (total, (metrics, variables)), gradient = run(objective)
+    pool = objective_options.get("region_pool", "max")
+    expected = numpy_text_loss(loss, scales, pool)
+    np.testing.assert_allclose(metrics["train/text_loss"], expected, rtol=1e-5)
+    (image_total, _), _ = run(make_amdim_objective(clip=3.0))
+    np.testing.assert_allclose(total, image_total + 0.7 * expected, rtol=1e-5)
+    text_metrics = {"train/text_loss"} | {f"train/text_scale_{scale}" for scale in scales}
+    assert set(metrics) == IMAGE_METRICS | GLOBAL_METRICS | text_metrics
+    assert all(value.shape == () and value.dtype == jnp.float32 for value in metrics.values())
+    assert variables["batch_stats"] == {"image": 2.0, "text": 2.0}  # view 1, view 2, text
+    assert all(np.all(np.isfinite(g)) and np.any(g != 0) for g in jax.tree.leaves(gradient))
+
+
+def test_global_metrics_equal_the_loop():
+    objective = make_tvdim_objective(text_weight=1.0, temperature=0.3)
+    (_, (metrics, _)), _ = run(objective)
+    views = tables(1)
+    bound = np.mean([numpy_losses.info_nce_lower_bound(table / 0.3) for table in views])
+    np.testing.assert_allclose(metrics["train/mi_image_text_nats"], bound, rtol=1e-4)
+    loss = np.mean([numpy_losses.info_nce_loss(t, temperature=0.3, symmetric=False) for t in views])
+    np.testing.assert_allclose(metrics["train/loss_over_log_n"], loss / math.log(BATCH), rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics["train/positive_score"], np.mean([np.diag(table) for table in views]), rtol=1e-4
+    )
+    hardest = [np.max(table - 9 * np.eye(BATCH), axis=1) for table in views]
+    np.testing.assert_allclose(metrics["train/hardest_negative_score"], np.mean(hardest), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"image_id": np.array([3, 1, 3, 1, 2]), "text_id": np.array([7, 8, 9, 7, 5])},
+            {
+                "x_group_id": np.array([[3, 7], [1, 8], [3, 9], [1, 7], [2, 5]]),
+                "y_group_id": np.array([[3, 7], [1, 8], [3, 9], [1, 7], [2, 5]]),
+            },
+        ),
+        (
+            {"where": np.array([True, True, False, True, True])},
+            {
+                "x_where": np.array([True, True, False, True, True]),
+                "y_where": np.array([True, True, False, True, True]),
+            },
+        ),
+        (
+            {"text_id": np.array([4, 5, -1, 6, -1])},
+            {"y_where": np.array([True, True, False, True, False])},
+        ),
+    ],
+)
+@pytest.mark.parametrize("pair_loss", ["ranking", "info_nce"])
+def test_same_image_same_text_unreal_rows_and_missing_texts(changes, words, pair_loss):
+    objective = make_tvdim_objective(text_weight=1.0, pair_loss=pair_loss, image_loss=False)
+    (total, (metrics, _)), _ = run(objective, changes)
+    loss = {
+        "ranking": partial(numpy_losses.margin_ranking_loss, **words),
+        "info_nce": partial(numpy_losses.info_nce_loss, temperature=0.07, **words),
+    }[pair_loss]
+    np.testing.assert_allclose(total, numpy_text_loss(loss, (1, 5, 7), changes=changes), rtol=1e-5)
+    bound = [numpy_losses.info_nce_lower_bound(t / 0.07, **words) for t in tables(1, changes)]
+    np.testing.assert_allclose(metrics["train/mi_image_text_nats"], np.mean(bound), rtol=1e-3)
+
+
+def test_an_unreal_row_has_no_say_in_the_text_loss():
+    objective = make_tvdim_objective(text_weight=1.0, image_loss=False)
+    _, _, batch = inputs()
+    where = {"where": np.arange(BATCH) < BATCH - 1}
+    views = tuple(view.copy() for view in batch["views"])
+    for view in views:
+        view[-1] = 50.0
+    (plain, _), _ = run(objective, where)
+    (changed, _), _ = run(objective, where | {"views": views})
+    assert float(plain) == float(changed)
+
+
+def test_text_only_has_no_image_terms():
+    objective = make_tvdim_objective(text_weight=0.5, image_loss=False)
+    (total, (metrics, _)), gradient = run(objective)
+    assert not set(metrics) & IMAGE_METRICS
+    np.testing.assert_allclose(total, 0.5 * metrics["train/text_loss"], rtol=1e-6)
+    assert np.any(gradient["tokens"] != 0)
+
+
+def test_weight_zero_is_amdim_to_the_bit_and_never_reads_the_text():
+    apply = SimpleNamespace(image=apply_image, text=refuse_text)
+    ours = run(make_tvdim_objective(text_weight=0.0, clip=3.0), apply=apply)
+    amdim = run(make_amdim_objective(clip=3.0), apply=apply)
+    assert jax.tree.structure(ours) == jax.tree.structure(amdim)
+    for got, expected in zip(jax.tree.leaves(ours), jax.tree.leaves(amdim), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_the_text_has_its_own_key():
+    keys = []
+
+    def recording(*arguments, train, key):
+        keys.append(key)
+        return apply_text(*arguments, train=train, key=key)
+
+    params, variables, batch = inputs()
+    apply = SimpleNamespace(image=apply_image, text=recording)
+    make_tvdim_objective(text_weight=1.0, scales=(1,), image_loss=False)(
+        params, variables, batch, apply=apply, key=KEY, step=0
+    )
+    assert keys == [named_key(KEY, "text_dropout")]
+
+
+def test_an_uninformed_start_costs_six_margins():
+    depth, batch_size = 512, 16
+    rng = np.random.default_rng(9)
+
+    def noise(*shape):
+        return jnp.asarray(rng.normal(size=(batch_size, *shape, depth)), jnp.float32)
+
+    def image(params, variables, images, *, train, key):
+        return Features(noise(), {5: noise(5, 5), 7: noise(7, 7)}), variables
+
+    def text(params, variables, ids, valid, *, train, key):
+        return Features(noise(), {}), variables
+
+    objective = make_tvdim_objective(text_weight=1.0, image_loss=False)
+    _, variables, batch = inputs(batch_size)
+    apply = SimpleNamespace(image=image, text=text)
+    loss, (metrics, _) = objective({}, variables, batch, apply=apply, key=KEY, step=0)
+    np.testing.assert_allclose(loss, 6 * 0.2, rtol=0.05)
+    assert abs(float(metrics["train/positive_score"])) < 0.05
+    # At temperature 0.07 the noise itself is graded: a little worse than chance.
+    assert 0.95 < float(metrics["train/loss_over_log_n"]) < 1.2
+
+
+def test_zero_and_bfloat16_features_train():
+    objective = make_tvdim_objective(text_weight=1.0, image_loss=False)
+    params, variables, batch = inputs()
+    batch["token_valid"] = batch["token_valid"] & (np.arange(BATCH) > 0)[:, None]  # one zero text
+
+    def loss_of(params):
+        low = jax.tree.map(lambda p: p.astype(jnp.bfloat16), params)
+        return objective(low, variables, batch, apply=APPLY, key=KEY, step=0)
+
+    (loss, _), gradient = jax.jit(jax.value_and_grad(loss_of, has_aux=True))(params)
+    assert loss.dtype == jnp.float32
+    assert all(np.all(np.isfinite(g)) for g in jax.tree.leaves(gradient))
+
+
+def test_eight_devices_give_the_losses_of_one():
+    params, variables, batch = inputs(16)
+    batch["text_id"] = batch["text_id"] // 2
+    objective = make_tvdim_objective(text_weight=1.0)
+
+    @jax.jit
+    @partial(jax.value_and_grad, has_aux=True)
+    def loss_of(params, batch):
+        return objective(params, variables, batch, apply=APPLY, key=KEY, step=0)
+
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    sharded = jax.device_put(batch, jax.NamedSharding(mesh, jax.P("data")))
+    (value, (metrics, _)), gradient = loss_of(params, sharded)
+    (expected_value, (expected_metrics, _)), expected_gradient = loss_of(params, batch)
+    np.testing.assert_allclose(value, expected_value, rtol=1e-5)
+    for name, expected in expected_metrics.items():
+        np.testing.assert_allclose(metrics[name], expected, rtol=1e-5, atol=1e-6)
+    for name, expected in expected_gradient.items():
+        np.testing.assert_allclose(gradient[name], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text_weight": -1.0}, "text_weight: got -1.0, wanted at least 0"),
+        ({"text_weight": 0.0, "image_loss": False}, "wanted a loss to learn from; raise text_wei"),
+        ({"scales": (1, 3)}, r"scales: got \(1, 3\), wanted different ones out of \(1, 5, 7\)"),
+        ({"scales": ()}, r"scales: got \(\)"),
+        ({"scales": (5, 5)}, r"scales: got \(5, 5\)"),
+        ({"pair_loss": "nce"}, "pair_loss: got 'nce', wanted 'ranking' or 'info_nce'"),
+        ({"margin": 0.0}, "margin: got 0.0, wanted a number above 0"),
+        ({"temperature": 0.0}, "temperature: got 0.0, wanted a number above 0"),
+        ({"negatives": "soft"}, "negatives: got 'soft'"),
+        ({"region_pool": "min"}, "region_pool: got 'min'"),
+    ],
+)
+def test_options_out_of_range_say_so(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_tvdim_objective(**{"text_weight": 1.0} | options)

@@ -1,0 +1,5 @@
+"""Augmentation: (key, uint8 batch) -> views, pure jax, on the device."""
+
+from tvdim_jax.augment.views import AUGMENTATIONS, make_eval_view, make_two_views
+
+__all__ = ["AUGMENTATIONS", "make_eval_view", "make_two_views"]

@@ -1,0 +1,47 @@
+"""Parses the verb, runs it, and turns errors into one line and an exit code."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from tvdim_jax.cli import data, evaluate, train
+from tvdim_jax.config import ConfigError
+from tvdim_jax.data.errors import BadDataError, DataError
+from tvdim_jax.train.checkpoint import CheckpointError
+from tvdim_jax.train.loop import NonFiniteError
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one verb.
+
+    Args:
+      argv: words after the program's name; default: those of the command line.
+
+    Returns:
+      The exit code: 0 done, 1 the run failed, 2 bad config, data or checkpoint (before any update),
+      75 stopped by a signal and saved (the same command goes on).
+    """
+    parser = argparse.ArgumentParser(
+        prog="tvdim", description="Self-supervised image and text pre-training in JAX."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for module in (train, evaluate, data):
+        module.add_parser(verbs)
+    # Only the verb `train` takes words that argparse does not know: the config overrides.
+    args, rest = parser.parse_known_args(argv)
+    if rest and args.verb != "train":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    try:
+        return args.run(args, rest)
+    except (ConfigError, DataError, CheckpointError) as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return BAD_INPUT
+    except (BadDataError, NonFiniteError) as error:
+        print(f"stopped: {error}", file=sys.stderr)  # noqa: T201
+        return FAILED
+    except BrokenPipeError:  # the reader of our output, such as head, has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED

@@ -1,0 +1,50 @@
+"""What every source of images with captions offers to the pipeline."""
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Source(Protocol):
+    """Random access to examples, safe to read from many threads.
+
+    Attributes:
+      name: short name of the set, such as "scenes".
+    """
+
+    name: str
+
+    def __len__(self) -> int: ...
+
+    def read_image(self, index: int, min_side: int = 0) -> np.ndarray:
+        """Image of a row, RGB uint8 [h, w, 3].
+
+        Args:
+          index: row, 0 to len - 1.
+          min_side: a shorter side that is enough, in pixels: a larger image may come reduced, but
+            never below it. 0 asks for the full size.
+
+        Raises:
+          BadExample: the image cannot be used.
+        """
+        ...
+
+    def captions(self, index: int) -> list[str]:
+        """Captions of a row as they were written, possibly none."""
+        ...
+
+    def labels(self, index: int) -> list[str]:
+        """Names of the classes that the image shows, possibly none."""
+        ...
+
+    def ambiguous(self, index: int) -> list[str]:
+        """Names of the classes that the image may or may not show: not scored."""
+        ...
+
+    def example_id(self, index: int) -> str:
+        """Name of a row for people: unique in the source."""
+        ...
+
+    def digest(self) -> str:
+        """Short hash of what the source is: another one when its rows change."""
+        ...

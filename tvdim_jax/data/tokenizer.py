@@ -1,0 +1,247 @@
+"""WordPiece tokenizer of captions, on the `tokenizers` package.
+
+The special tokens are known to the vocabulary only, never to the text matcher: a caption that says
+"[MASK]" is cut into "[", "mask" and "]" like any other text.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+from tokenizers import models, normalizers, pre_tokenizers, trainers
+
+from tvdim_jax.data.errors import DataError
+from tvdim_jax.data.text_ops import clean_caption
+
+PAD, UNKNOWN, FIRST, LAST = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+
+_SPECIAL = (PAD, UNKNOWN, FIRST, LAST)
+_PREFIX = "##"  # marks a piece that goes on with a word
+_MAX_ALPHABET = 2000
+_MIN_PAIR_COUNT = 2
+_FORMAT = "tvdim_jax wordpiece 1"
+_FORM = {
+    "format": "str",
+    "lower_case": "bool",
+    "add_sep": "bool",
+    "max_length": "int",
+    "vocab": "list of str",
+}
+
+
+class Tokenizer:
+    """Texts to token ids with a fixed vocabulary; safe to share between threads.
+
+    Args:
+      vocab: tokens in the order of their ids: "[PAD]" first, with "[UNK]", "[CLS]" and, if it is
+        added, "[SEP]" somewhere; pieces inside a word begin with "##".
+      lower_case: lower the letters and strip accents first (an uncased vocabulary).
+      add_sep: end each text with "[SEP]".
+      max_length: T, tokens of a row with the added ones; longer texts are cut.
+
+    Raises:
+      DataError: a vocabulary without these tokens, with one twice, or a max_length without room
+        for a word.
+    """
+
+    def __init__(
+        self, vocab: Sequence[str], *, lower_case: bool, add_sep: bool, max_length: int
+    ) -> None:
+        needed = _SPECIAL if add_sep else _SPECIAL[:3]
+        missing = [token for token in needed if token not in vocab]
+        if missing or vocab[0] != PAD:
+            raise DataError(
+                f"vocabulary: got {len(vocab)} tokens, the first {list(vocab[:1])}, without"
+                f" {missing}, wanted {PAD} first and {needed}; take a BERT vocab.txt or train one"
+            )
+        ids = {token: number for number, token in enumerate(vocab)}
+        if len(ids) != len(vocab):
+            twice = Counter(vocab).most_common(1)[0][0]
+            raise DataError(
+                f"vocabulary: got the token {twice!r} twice, wanted each once; remove one line"
+            )
+        if max_length < 2 + add_sep:
+            raise DataError(
+                f"tokenizer: got max_length={max_length}, wanted at least {2 + add_sep}: the added"
+                " tokens and one more; raise it"
+            )
+        self.lower_case, self.add_sep, self.max_length = lower_case, add_sep, max_length
+        self._vocab = list(vocab)
+        self._first, self._last = ids[FIRST], ids.get(LAST, 0)
+        self._backend = tokenizers.Tokenizer(models.WordPiece(ids, unk_token=UNKNOWN))
+        self._backend.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
+        self._backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens."""
+        return len(self._vocab)
+
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids of texts, cleaned by text_ops.clean_caption first.
+
+        Args:
+          texts: n strings; an empty one gives "[CLS]" alone.
+
+        Returns:
+          token_ids, int32 [n, T], "[CLS]" first and 0 behind the end; token_valid, bool [n, T],
+          True where a token stands.
+        """
+        token_ids = np.zeros((len(texts), self.max_length), np.int32)
+        token_valid = np.zeros((len(texts), self.max_length), bool)
+        room = self.max_length - 1 - self.add_sep
+        for row, text in enumerate(texts):
+            pieces = self._backend.encode(clean_caption(text), add_special_tokens=False).ids[:room]
+            tokens = [self._first, *pieces, *([self._last] if self.add_sep else [])]
+            token_ids[row, : len(tokens)] = tokens
+            token_valid[row, : len(tokens)] = True
+        return token_ids, token_valid
+
+    def decode(self, token_ids: Sequence[int]) -> list[str]:
+        """The tokens of one row of ids, padding left out."""
+        return [self._vocab[int(number)] for number in token_ids if number != 0]
+
+    def save(self, path: str | Path) -> None:
+        """Writes everything to one JSON file; a reader never sees half of it."""
+        content = {
+            "format": _FORMAT,
+            "lower_case": self.lower_case,
+            "add_sep": self.add_sep,
+            "max_length": self.max_length,
+            "vocab": self._vocab,
+        }
+        partial = Path(f"{path}.{os.getpid()}.partial")
+        partial.write_text(json.dumps(content, ensure_ascii=True), encoding="utf-8")
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Tokenizer":
+        """Reads what `save` wrote.
+
+        Raises:
+          DataError: no such file, or another content.
+        """
+        try:
+            content: Any = json.loads(Path(path).read_text(encoding="utf-8"))
+            form = {key: _kind(content[key]) for key in _FORM}
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            raise _not_saved(path, f"{type(error).__name__} {error}") from error
+        if form != _FORM or content["format"] != _FORMAT:
+            raise _not_saved(path, f"format {content['format']!r:.40} with {form}")
+        vocab = content["vocab"]
+        options = {key: content[key] for key in ("lower_case", "add_sep", "max_length")}
+        return cls(vocab, **options)
+
+
+def tokenizer_from_vocab(
+    path: str | Path, *, lower_case: bool, add_sep: bool, max_length: int
+) -> Tokenizer:
+    """Tokenizer of a given vocab.txt, one token a line, as BERT's.
+
+    Raises:
+      DataError: no such file, not UTF-8, or not such a vocabulary.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"vocabulary: got {str(path)!r} ({error}), wanted a text file with one token a line;"
+            " give the path of a vocab.txt"
+        ) from error
+    vocab = [line.rstrip("\r") for line in lines]
+    while vocab and not vocab[-1]:
+        vocab.pop()
+    return Tokenizer(vocab, lower_case=lower_case, add_sep=add_sep, max_length=max_length)
+
+
+def train_tokenizer(
+    texts: Iterable[str], *, vocab_size: int, lower_case: bool, add_sep: bool, max_length: int
+) -> Tokenizer:
+    """Learns a WordPiece vocabulary: the same texts, in any order, give the same one.
+
+    The most frequent pairs of neighbouring pieces are joined until the vocabulary is full (what
+    tokenizers.WordPieceTrainer does too, but its result changes from one process to the next).
+
+    Args:
+      texts: captions, at least one with a word.
+      vocab_size: tokens at most, the special ones included.
+      lower_case: see Tokenizer.
+      add_sep: see Tokenizer.
+      max_length: see Tokenizer.
+
+    Raises:
+      DataError: no word in any text, or a vocab_size without room for the letters.
+    """
+    words = _count_words(texts, lower_case)
+    letters: Counter[str] = Counter()
+    for word, count in words.items():
+        for piece in _pieces(word):
+            letters[piece] += count
+    ranked = sorted(letters, key=lambda piece: (-letters[piece], piece))[:_MAX_ALPHABET]
+    room = vocab_size - len(_SPECIAL)
+    if not ranked or len(ranked) > room:
+        raise DataError(
+            f"tokenizer: got {len(words)} different words of {len(ranked)} letters and"
+            f" vocab_size={vocab_size}, wanted words, and room for the letters and {len(_SPECIAL)}"
+            " special tokens; check the captions or raise vocab_size"
+        )
+    # Byte-pair training sorts single characters, so that stand-ins for the letters and ## letters
+    # make all its ties fall the same way; U+F0000 begins a private area.
+    stand_in = {piece: chr(0xF0000 + number) for number, piece in enumerate(sorted(ranked))}
+    backend = tokenizers.Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(
+        vocab_size=room, min_frequency=_MIN_PAIR_COUNT, show_progress=False
+    )
+    backend.train_from_iterator(_sentences(words, stand_in), trainer)
+    meaning = {mark: piece for piece, mark in stand_in.items()}
+    learned = sorted(backend.get_vocab().items(), key=lambda item: item[1])
+    vocab = [*_SPECIAL, *(_join(token, meaning) for token, _ in learned)]
+    return Tokenizer(vocab, lower_case=lower_case, add_sep=add_sep, max_length=max_length)
+
+
+def _kind(value: Any) -> str:
+    """Name of a type; a list that holds anything but strings is just a "list"."""
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return "list of str"
+    return type(value).__name__
+
+
+def _not_saved(path: str | Path, got: str) -> DataError:
+    return DataError(
+        f"tokenizer: got {got} in {str(path)!r}, wanted a file written by Tokenizer.save; give the"
+        " tokenizer.json of a run"
+    )
+
+
+def _count_words(texts: Iterable[str], lower_case: bool) -> Counter[str]:
+    normalizer = normalizers.BertNormalizer(lowercase=lower_case)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    return Counter(
+        word
+        for text in texts
+        for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(clean_caption(text)))
+    )
+
+
+def _pieces(word: str) -> list[str]:
+    """The letters of a word, those behind the first with the prefix."""
+    return [word[0], *(_PREFIX + letter for letter in word[1:])]
+
+
+def _sentences(words: Counter[str], stand_in: dict[str, str]) -> Iterator[str]:
+    """Each word as often as it was counted; words with letters too rare to keep are left out."""
+    for word, count in words.items():
+        pieces = _pieces(word)
+        if all(piece in stand_in for piece in pieces):
+            yield " ".join(["".join(stand_in[piece] for piece in pieces)] * count)
+
+
+def _join(token: str, meaning: dict[str, str]) -> str:
+    first, *others = (meaning[mark] for mark in token)
+    return first + "".join(piece.removeprefix(_PREFIX) for piece in others)

@@ -1,0 +1,71 @@
+"""Frozen features of a whole evaluation set, the tail included."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+Batch = Mapping[str, Any]
+
+
+def extract(
+    embed: Callable[[Batch], Any], batches: Iterable[Batch]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The features of every real row of `batches`.
+
+    Batches keep one shape (one compilation): the last one is padded and `where` says which rows
+    are real, so that the tail counts and the padding does not.
+
+    Args:
+      embed: batch -> features `[B, D]` of its rows, any float dtype, readable by this process.
+      batches: evaluation batches with `image_id` int `[B]` and `where` bool `[B]` (True = real).
+
+    Returns:
+      features: float32 `[n, D]`, the real rows in the order of the batches.
+      image_id: int64 `[n]`, the row of each image in its source.
+
+    Raises:
+      ValueError: no real row, or `embed` gave another shape than `[B, D]`.
+    """
+    features, image_ids = [], []
+    for batch in batches:
+        where = np.asarray(batch["where"], dtype=bool)
+        rows = np.asarray(embed(batch), dtype=np.float32)
+        if rows.ndim != 2 or rows.shape[0] != where.shape[0]:
+            raise ValueError(
+                f"embed must give one feature vector per row of the batch: got shape {rows.shape}, "
+                f"wanted ({where.shape[0]}, D); pool local features to one vector first"
+            )
+        features.append(rows[where])
+        image_ids.append(np.asarray(batch["image_id"], dtype=np.int64)[where])
+    if sum(map(len, features)) == 0:
+        raise ValueError(
+            "no real row to extract features from: got 0 rows with where=True; "
+            "check the evaluation source and its split"
+        )
+    return np.concatenate(features), np.concatenate(image_ids)
+
+
+def check_features(features: np.ndarray, name: str) -> None:
+    """Refuses features that no evaluation can rank.
+
+    Comparisons with NaN are False, so a diverged encoder would otherwise look perfect.
+
+    Args:
+      features: `[n, D]`.
+      name: what the caller calls them.
+
+    Raises:
+      ValueError: not a matrix with at least one row, or a value is NaN or infinite.
+    """
+    if features.ndim != 2 or features.shape[0] == 0:
+        raise ValueError(
+            f"{name} must be [n, D] with n >= 1, got shape {features.shape}; "
+            "extract them with evals.features.extract"
+        )
+    num_bad = int((~np.isfinite(features).all(axis=1)).sum())
+    if num_bad:
+        raise ValueError(
+            f"{name} hold NaN or infinity: got {num_bad} bad rows of {features.shape[0]}, wanted "
+            "finite values; look at train/nonfinite_steps and evaluate an earlier checkpoint"
+        )

@@ -1,0 +1,151 @@
+"""Linear probe: L2-penalised logistic regression on frozen features, fitted by L-BFGS.
+
+Protocol, the same for every encoder and baseline: features standardised by the mean and standard
+deviation of the rows they are fitted on; full-batch L-BFGS from zero weights; the penalty chosen
+on a seeded random split of the training part; a refit on the whole training part; one look at the
+test part.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tvdim_jax.evals.labelled import (
+    LabelledFeatures,
+    check_pair,
+    known_entries,
+    one_sided_classes,
+    score_predictions,
+)
+from tvdim_jax.evals.logistic import LogisticFit, fit_logistic, make_problem
+
+PENALTIES = (1e4, 1e3, 1e2, 1e1, 1e0, 1e-1)
+
+
+class ProbeResult(NamedTuple):
+    """What was measured and by which protocol; `_asdict()` is JSON.
+
+    Attributes:
+      metric: "accuracy" or "mean_auc".
+      value: of the refitted probe on the test part, in [0, 1].
+      penalty: the chosen L2 penalty (scikit-learn's 1 / C).
+      validation_score: the metric at that penalty on the held-out split of the training part.
+      penalties: all that were tried, strongest first.
+      validation_scores: one per penalty.
+      num_train: rows of the training part, fit and validation split together.
+      num_validation: rows of its validation split.
+      num_test: rows of the test part.
+      num_features: width D.
+      num_classes: C, skipped ones included.
+      classes_skipped: several labels: classes without both values in the training or the test part.
+      seed: of the split.
+      converged: whether the final fit met its tolerance.
+    """
+
+    metric: str
+    value: float
+    penalty: float
+    validation_score: float
+    penalties: tuple[float, ...]
+    validation_scores: tuple[float, ...]
+    num_train: int
+    num_validation: int
+    num_test: int
+    num_features: int
+    num_classes: int
+    classes_skipped: tuple[int, ...]
+    seed: int
+    converged: bool
+
+
+def evaluate(
+    train: LabelledFeatures,
+    test: LabelledFeatures,
+    *,
+    penalties: Sequence[float] = PENALTIES,
+    validation_share: float = 0.2,
+    seed: int = 0,
+) -> ProbeResult:
+    """Fits a probe on `train` and scores it on `test`.
+
+    Args:
+      train: at least 2 rows.
+      test: labels of the same kind and classes.
+      penalties: L2 penalties to choose from, > 0; of equal scores the strongest wins.
+      validation_share: share of the training rows held out for the choice, in (0, 1).
+      seed: of the random split.
+
+    Returns:
+      The score and the protocol.
+
+    Raises:
+      ValueError: parts that do not fit together, or too few rows to split.
+    """
+    num_classes = check_pair(train, test)
+    penalties = tuple(sorted((float(penalty) for penalty in penalties), reverse=True))
+    held_out = _held_out_rows(train.features.shape[0], validation_share, seed)
+    fits, scores = _sweep(train, held_out, num_classes, penalties)
+    best = int(np.argmax(scores))
+
+    mean, std = _standardisation(train.features)
+    everything = train._replace(features=(train.features - mean) / std)
+    final = fit_logistic(make_problem(everything), num_classes, penalties[best], fits[best])
+    unlearnable = one_sided_classes(train) if train.labels.ndim == 2 else ()
+    score = score_predictions(final.logits((test.features - mean) / std), test, unlearnable)
+    return ProbeResult(
+        metric=score.metric,
+        value=score.value,
+        penalty=penalties[best],
+        validation_score=scores[best],
+        penalties=penalties,
+        validation_scores=tuple(scores),
+        num_train=train.features.shape[0],
+        num_validation=int(held_out.sum()),
+        num_test=test.features.shape[0],
+        num_features=train.features.shape[1],
+        num_classes=num_classes,
+        classes_skipped=score.classes_skipped,
+        seed=seed,
+        converged=final.converged,
+    )
+
+
+def _held_out_rows(num_rows: int, share: float, seed: int) -> np.ndarray:
+    """The validation split as bool `[num_rows]`; at least one row on either side."""
+    if num_rows < 2:
+        raise ValueError(
+            f"a linear probe needs 2 training rows to hold one out, got {num_rows}; "
+            "label more examples"
+        )
+    num_held_out = min(max(1, round(share * num_rows)), num_rows - 1)
+    held_out = np.zeros(num_rows, dtype=bool)
+    held_out[np.random.default_rng(seed).permutation(num_rows)[:num_held_out]] = True
+    return held_out
+
+
+def _sweep(
+    train: LabelledFeatures, held_out: np.ndarray, num_classes: int, penalties: Sequence[float]
+) -> tuple[list[LogisticFit], list[float]]:
+    """A fit without the held-out rows and its score on them, for each penalty."""
+    mean, std = _standardisation(train.features[~held_out])
+    inputs = train._replace(features=(train.features - mean) / std)
+    validation = LabelledFeatures(
+        inputs.features[held_out], train.labels[held_out], known_entries(train)[held_out]
+    )
+    problem = make_problem(inputs, rows=~held_out)
+    fits: list[LogisticFit] = []
+    scores: list[float] = []
+    for penalty in penalties:  # from strong to weak, each warm from the last
+        fits.append(fit_logistic(problem, num_classes, penalty, fits[-1] if fits else None))
+        scores.append(score_predictions(fits[-1].logits(validation.features), validation).value)
+    return fits, scores
+
+
+def _standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each coordinate, float32 `[D]`; constant ones divide by 1."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    std = features.std(axis=0, dtype=np.float64)
+    # Rounding noise of a constant coordinate must not be blown up to unit variance.
+    std = np.where(std > 1e-6 * np.abs(mean), std, 1.0)
+    return mean.astype(np.float32), std.astype(np.float32)

@@ -1,0 +1,122 @@
+"""From config to sources, tokenizer and the training stream."""
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import jax
+from ml_collections import ConfigDict
+
+from tvdim_jax.config import ConfigError
+from tvdim_jax.data.bad_examples import BadExamples
+from tvdim_jax.data.pipeline import TrainStream, make_train_stream
+from tvdim_jax.data.sources.base import Source
+from tvdim_jax.data.sources.captions import CaptionsFolder
+from tvdim_jax.data.sources.noise import with_caption_noise
+from tvdim_jax.data.sources.scenes import Scenes
+from tvdim_jax.data.tokenizer import (
+    Tokenizer,
+    tokenizer_from_vocab,
+    train_tokenizer,
+)
+from tvdim_jax.experiment.evaluation import Splits
+from tvdim_jax.experiment.run_folder import tokenizer_path
+
+TOKENIZER_WAIT_SECONDS = 600
+UNSEEN_SCENES_SEED = 1  # the training scenes have seed 0
+
+
+def make_splits(config: ConfigDict) -> Splits:
+    """The training and the test source that the config names; caption noise is in training only.
+
+    Raises:
+      ConfigError: a folder is needed and not named.
+      DataError: the data are not there or cannot be read.
+    """
+    splits = _clean_splits(config)
+    if not config.data.noise_rate:
+        return splits
+    noisy = with_caption_noise(splits.train, config.data.noise_rate, config.data.noise_seed)
+    return splits._replace(train=noisy)
+
+
+def _clean_splits(config: ConfigDict) -> Splits:
+    data = config.data
+    if data.source == "scenes":
+        train = Scenes(data.num_examples, seed=0, image_size=data.image_size)
+        num_test = config.eval.num_test_examples
+        test = Scenes(num_test, seed=UNSEEN_SCENES_SEED, image_size=data.image_size)
+        return Splits(train, test)
+    if data.source == "coco":
+        # Only here: TFDS is not needed by anybody else.
+        from tvdim_jax.data.sources.coco import CocoCaptions  # noqa: PLC0415
+
+        return Splits(CocoCaptions(data.path, "train"), CocoCaptions(data.path, "val"))
+    if not data.path:
+        raise ConfigError(
+            "config.data.path is empty, and the source 'captions' reads a folder with "
+            "captions.jsonl: add --config.data.path=DIR"
+        )
+    fraction = data.validation_fraction
+    return Splits(
+        CaptionsFolder(data.path, split="train", validation_fraction=fraction),
+        CaptionsFolder(data.path, split="validation", validation_fraction=fraction),
+    )
+
+
+def make_tokenizer(config: ConfigDict, source: Source, workdir: Path) -> Tokenizer:
+    """The tokenizer of the run: read from its folder, else made by process 0 and saved there.
+
+    Raises:
+      ConfigError: process 0 did not write it in time.
+    """
+    path = tokenizer_path(workdir)
+    options = config.tokenizer
+    if jax.process_index() == 0 and not path.exists():
+        shared = {
+            "lower_case": options.lower_case,
+            "add_sep": options.add_sep,
+            "max_length": options.max_length,
+        }
+        if options.vocab_path:
+            tokenizer = tokenizer_from_vocab(options.vocab_path, **shared)
+        else:
+            texts = islice(_all_captions(source), options.num_train_captions)
+            tokenizer = train_tokenizer(texts, vocab_size=options.vocab_size, **shared)
+        tokenizer.save(path)
+    deadline = time.monotonic() + TOKENIZER_WAIT_SECONDS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise ConfigError(f"process 0 has not written {path}; is it on a shared file system?")
+        time.sleep(0.2)
+    return Tokenizer.load(path)
+
+
+def _all_captions(source: Source) -> Iterator[str]:
+    for row in range(len(source)):
+        yield from source.captions(row)
+
+
+def open_stream(
+    config: ConfigDict,
+    source: Source,
+    tokenizer: Tokenizer | None,
+    ledger: BadExamples,
+    *,
+    start_step: int,
+) -> TrainStream:
+    """This process's rows of the global batches, from batch `start_step` on."""
+    return make_train_stream(
+        source,
+        tokenizer,
+        image_size=config.data.image_size,
+        global_batch_size=config.train.batch_size,
+        seed=config.seed,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        start_step=start_step,
+        num_threads=config.data.num_threads,
+        ledger=ledger,
+        max_bad_fraction=config.data.max_bad_fraction,
+    )

@@ -1,0 +1,202 @@
+"""The evaluation of one encoder: features of both splits, then each task on them."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from tvdim_jax.augment import make_eval_view
+from tvdim_jax.data.eval_batches import caption_table, labels_matrix, make_eval_batches
+from tvdim_jax.data.sources.base import Source
+from tvdim_jax.data.tokenizer import Tokenizer
+from tvdim_jax.evals import features, knn, linear_probe, pixels, retrieval
+from tvdim_jax.evals.labelled import LabelledFeatures
+from tvdim_jax.experiment.model import Model
+from tvdim_jax.train.sharding import make_mesh, replicated, split_over_data
+
+Embed = Callable[[dict[str, np.ndarray]], Any]
+Result = dict[str, Any]
+
+
+class Splits(NamedTuple):
+    """The sources of an evaluation: the probe is fitted on `train` and scored on `test`."""
+
+    train: Source
+    test: Source
+
+
+class Encoders(NamedTuple):
+    """Trained or untrained encoders, ready for host arrays.
+
+    Attributes:
+      batch_size: rows of a batch; it divides by the local devices, over which it is split.
+      image: batch with "image" uint8 `[B, S, S, 3]` -> global features `[B, D]`.
+      text: batch with "token_ids", "token_valid" `[B, T]` -> `[B, D]`; None without text.
+    """
+
+    batch_size: int
+    image: Embed
+    text: Embed | None
+
+
+def make_encoders(config: ConfigDict, model: Model, params: Any, variables: Any) -> Encoders:
+    """The encoders in evaluation mode, on the devices of this process."""
+    view = make_eval_view(config.augment, config.model.image_size)
+    mesh = make_mesh(jax.local_devices())
+    batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
+    rows, whole = split_over_data(mesh), replicated(mesh)
+    params, variables = jax.device_put((params, variables), whole)
+
+    @jax.jit
+    def embed_image(params: Any, variables: Any, images: jax.Array) -> jax.Array:
+        return model.image(params, variables, view(images), train=False, key=None)[0][0]
+
+    def image(batch: dict[str, np.ndarray]) -> jax.Array:
+        return embed_image(params, variables, jax.device_put(batch["image"], rows))
+
+    if model.text is None:
+        return Encoders(batch_size, image, None)
+    encode_text = model.text
+
+    @jax.jit
+    def embed_text(params: Any, variables: Any, ids: jax.Array, valid: jax.Array) -> jax.Array:
+        return encode_text(params, variables, ids, valid, train=False, key=None)[0][0]
+
+    def text(batch: dict[str, np.ndarray]) -> jax.Array:
+        ids, valid = jax.device_put((batch["token_ids"], batch["token_valid"]), rows)
+        return embed_text(params, variables, ids, valid)
+
+    return Encoders(batch_size, image, text)
+
+
+def evaluate(
+    encoders: Encoders,
+    splits: Splits,
+    tokenizer: Tokenizer | None,
+    config: ConfigDict,
+    *,
+    tasks: Sequence[str],
+) -> dict[str, Result]:
+    """Runs the tasks on the features of one pair of encoders.
+
+    Args:
+      encoders: what turns batches into features.
+      splits: the sources.
+      tokenizer: of the run; None without text.
+      config: of the run; sizes of the splits and of the images.
+      tasks: some of linear_probe, knn, retrieval; retrieval is left out without text.
+
+    Returns:
+      Task -> result with its `metrics` and its protocol.
+    """
+    wanted = [task for task in tasks if task != "retrieval" or encoders.text is not None]
+    test_batches = _batches(splits.test, config, config.eval.num_test_examples, encoders.batch_size)
+    test_x, test_rows = features.extract(encoders.image, test_batches)
+    results: dict[str, Result] = {}
+    if {"linear_probe", "knn"} & set(wanted):
+        train_batches = _batches(
+            splits.train, config, config.eval.num_train_examples, encoders.batch_size
+        )
+        train_x, train_rows = features.extract(encoders.image, train_batches)
+        results = score_labels(
+            (train_x, train_rows), (test_x, test_rows), splits, wanted, seed=config.seed
+        )
+    if "retrieval" in wanted and encoders.text is not None and tokenizer is not None:
+        texts, text_rows = caption_table(splits.test, test_rows)
+        batches = _text_batches(tokenizer, texts, encoders.batch_size)
+        text_x, _ = features.extract(encoders.text, batches)
+        results["retrieval"] = score_retrieval(test_x, test_rows, text_x, text_rows)
+    return results
+
+
+def score_labels(
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    splits: Splits,
+    tasks: Sequence[str],
+    *,
+    seed: int,
+) -> dict[str, Result]:
+    """Linear probe and kNN of features `[n, D]` with their row numbers `[n]`.
+
+    Sources without labels have no such results.
+    """
+    names, train_y, train_where = labels_matrix(splits.train, train[1])
+    if not names:
+        return {}
+    _, test_y, test_where = labels_matrix(splits.test, test[1], class_names=names)
+    fitted = _labelled(train[0], train_y, train_where)
+    scored = _labelled(test[0], test_y, test_where)
+    results = {}
+    if "linear_probe" in tasks:
+        probe = linear_probe.evaluate(fitted, scored, seed=seed)
+        results["linear_probe"] = _record(probe._asdict())
+    if "knn" in tasks:
+        results["knn"] = _record(knn.evaluate(fitted, scored)._asdict())
+    return results
+
+
+def _labelled(x: np.ndarray, labels: np.ndarray, where: np.ndarray) -> LabelledFeatures:
+    """One label per image (class numbers) has no ambiguous entries; several are yes or no."""
+    if labels.ndim == 1:
+        return LabelledFeatures(x, labels)
+    return LabelledFeatures(x, labels.astype(bool), where)
+
+
+def _record(result: Result) -> Result:
+    """The metric by its name, the rest as the protocol."""
+    metric, value = result.pop("metric"), result.pop("value")
+    return {"metrics": {metric: value}, **result}
+
+
+def score_retrieval(
+    image_x: np.ndarray, image_rows: np.ndarray, text_x: np.ndarray, text_rows: np.ndarray
+) -> Result:
+    """Recall at 1, 5, 10 both ways, with the set's size and chance beside it."""
+    position = {row: index for index, row in enumerate(image_rows)}
+    text_image = np.array([position[row] for row in text_rows])
+    return {
+        "metrics": retrieval.recall_at_k(image_x, text_x, text_image),
+        "chance": retrieval.chance_recall_at_k(len(image_rows), text_image),
+        "num_images": len(image_rows),
+        "num_texts": len(text_rows),
+    }
+
+
+def pixel_baselines(splits: Splits, config: ConfigDict, tasks: Sequence[str]) -> dict[str, Any]:
+    """The same probes on pixels: name of the features -> task -> result."""
+    results = {}
+    for name, embed in (
+        ("raw pixels", pixels.raw_pixels),
+        ("pixels + gradients", pixels.pixels_and_gradients),
+    ):
+        sets = []
+        for source, limit in (
+            (splits.train, config.eval.num_train_examples),
+            (splits.test, config.eval.num_test_examples),
+        ):
+            batches = _batches(source, config, limit, config.eval.batch_size)
+            sets.append(features.extract(lambda batch, f=embed: f(batch["image"]), batches))
+        results[name] = score_labels(sets[0], sets[1], splits, tasks, seed=config.seed)
+    return results
+
+
+def _batches(source: Source, config: ConfigDict, limit: int, batch_size: int) -> Iterable[Any]:
+    return make_eval_batches(
+        source, image_size=config.data.image_size, batch_size=batch_size, limit=limit
+    )
+
+
+def _text_batches(
+    tokenizer: Tokenizer, texts: Sequence[str], batch_size: int
+) -> Iterable[dict[str, np.ndarray]]:
+    """Token batches of equal size; the last one is filled up with rows that do not count."""
+    for start in range(0, len(texts), batch_size):
+        part = list(texts[start : start + batch_size])
+        ids, valid = tokenizer.encode(part + [""] * (batch_size - len(part)))
+        where = np.arange(batch_size) < len(part)
+        rows = np.arange(start, start + batch_size)
+        yield {"token_ids": ids, "token_valid": valid, "image_id": rows, "where": where}

@@ -1,0 +1,164 @@
+"""A trained model in three calls; needs no mesh, optimizer or training data."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from tvdim_jax.augment import make_eval_view
+from tvdim_jax.config import uses_text
+from tvdim_jax.data.image_ops import resize_square
+from tvdim_jax.data.tokenizer import Tokenizer
+from tvdim_jax.experiment import run_folder
+from tvdim_jax.experiment.model import Model, make_model
+from tvdim_jax.train.checkpoint import restore_part
+
+BATCH_SIZE = 256
+
+
+class TrainedModel:
+    """The encoders of a finished or stopped run; made by `tvdim_jax.load`.
+
+    Args:
+      config: of the run.
+      tokenizer: of the run; None for a run without text.
+      model: pure encoder functions.
+      params: trained parameters.
+      variables: batch statistics.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        tokenizer: Tokenizer | None,
+        model: Model,
+        params: Any,
+        variables: Any,
+    ) -> None:
+        self._config = config
+        self._tokenizer = tokenizer
+        self._trees = (params, variables)
+        view = make_eval_view(config.augment, config.model.image_size)
+        self._image = jax.jit(
+            lambda trees, images: model.image(*trees, view(images), train=False, key=None)[0]
+        )
+        if model.text is not None:
+            text = model.text
+            self._text = jax.jit(
+                lambda trees, ids, valid: text(*trees, ids, valid, train=False, key=None)[0]
+            )
+
+    def encode_image(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Global features of images.
+
+        Args:
+          images: uint8 RGB, `[N, H, W, 3]` or a list of `[H, W, 3]` of any sizes; each is
+            resized by its shorter side and cropped to the centre square.
+
+        Returns:
+          float32 `[N, D]`, not normalised.
+
+        Raises:
+          ValueError: an image is not uint8 RGB.
+        """
+        stored = self._stored(images)
+        parts = [
+            self._image(self._trees, jnp.asarray(stored[start : start + BATCH_SIZE]))
+            for start in range(0, len(stored), BATCH_SIZE)
+        ]
+        return np.concatenate([np.asarray(part.global_features, np.float32) for part in parts])
+
+    def encode_text(self, texts: Sequence[str]) -> np.ndarray:
+        """Global features of texts, comparable with those of images by cosine.
+
+        Args:
+          texts: N sentences; what passes the maximum length is cut off.
+
+        Returns:
+          float32 `[N, D]`, not normalised.
+
+        Raises:
+          ValueError: the run has no text encoder.
+          TypeError: `texts` is one string.
+        """
+        if self._tokenizer is None:
+            raise ValueError(
+                "this run has no text encoder (objective.text_weight is 0 or the objective is "
+                "amdim); train one with objective.name='tvdim'"
+            )
+        if isinstance(texts, str):
+            raise TypeError("encode_text takes a list of texts, got one string; write [text]")
+        parts = []
+        for start in range(0, len(texts), BATCH_SIZE):
+            ids, valid = self._tokenizer.encode(list(texts[start : start + BATCH_SIZE]))
+            features = self._text(self._trees, jnp.asarray(ids), jnp.asarray(valid))
+            parts.append(np.asarray(features.global_features, np.float32))
+        return np.concatenate(parts)
+
+    def local_scores(self, image: np.ndarray, text: str) -> np.ndarray:
+        """Where in an image a text is seen: cosine of the text with each location.
+
+        Args:
+          image: uint8 RGB `[H, W, 3]`.
+          text: one sentence.
+
+        Returns:
+          float32 `[7, 7]`, from -1 to 1, rows from the top.
+        """
+        maps = self._image(self._trees, jnp.asarray(self._stored([image]))).local_features
+        regions = _normalised(np.asarray(maps[7], np.float32)[0])
+        return regions @ _normalised(self.encode_text([text])[0])
+
+    def _stored(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        for image in images:
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+                raise ValueError(
+                    f"an image must be uint8 [H, W, 3] in RGB, got {image.dtype} {image.shape}; "
+                    "convert it with np.asarray(PIL.Image.open(path).convert('RGB'))"
+                )
+        size = self._config.data.image_size
+        return np.stack([resize_square(image, size) for image in images])
+
+
+def _normalised(x: np.ndarray) -> np.ndarray:
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+def load(path: str | Path) -> TrainedModel:
+    """Loads the newest checkpoint of a run folder.
+
+    Args:
+      path: the run folder, such as "runs/demo".
+
+    Returns:
+      The model, on the default device.
+
+    Raises:
+      ConfigError: there is no run in that folder.
+      CheckpointError: the run has no checkpoint yet.
+    """
+    workdir = Path(path)
+    config = run_folder.read_config(workdir)
+    tokenizer = None
+    if uses_text(config):
+        tokenizer = Tokenizer.load(run_folder.tokenizer_path(workdir))
+    model = make_model(config, tokenizer.vocab_size if tokenizer else 0)
+    params, variables, _ = restore_trained(model, workdir)
+    return TrainedModel(config, tokenizer, model, params, variables)
+
+
+def restore_trained(model: Model, workdir: Path) -> tuple[Any, Any, int]:
+    """Parameters, variables and step of the newest checkpoint, on the default device."""
+    params, variables = jax.eval_shape(lambda: model.init(jax.random.key(0)))
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    target = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
+        {"params": params, "variables": variables, "step": step},
+    )
+    restored = restore_part(run_folder.checkpoints_path(workdir), target)
+    return restored["params"], restored["variables"], int(restored["step"])

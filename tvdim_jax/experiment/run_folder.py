@@ -1,0 +1,88 @@
+"""The run folder: what lies where, and whether a run may go on in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from tvdim_jax.config import ConfigError, differences, from_json
+
+
+def config_path(workdir: Path) -> Path:
+    """The resolved config of the run."""
+    return workdir / "config.json"
+
+
+def tokenizer_path(workdir: Path) -> Path:
+    """The tokenizer of the run."""
+    return workdir / "tokenizer.json"
+
+
+def metrics_path(workdir: Path) -> Path:
+    """One row a log step, append only."""
+    return workdir / "metrics.jsonl"
+
+
+def bad_examples_path(workdir: Path, process_index: int) -> Path:
+    """Skipped examples with their reasons, one file per process that reads data."""
+    suffix = "" if process_index == 0 else f".{process_index}"
+    return workdir / f"bad_examples{suffix}.jsonl"
+
+
+def checkpoints_path(workdir: Path) -> Path:
+    """Orbax checkpoints by step."""
+    return workdir / "checkpoints"
+
+
+def evaluation_path(workdir: Path, task: str, name: str) -> Path:
+    """Result of one task on one data set."""
+    return workdir / "evals" / f"{task}_{name}.json"
+
+
+def open_folder(config: ConfigDict) -> Path:
+    """Makes the run folder, or finds that of the same run, and returns it.
+
+    Raises:
+      ConfigError: the folder belongs to a run of another config (all fields are listed), or
+        cannot be made.
+    """
+    workdir = Path(config.workdir)
+    path = config_path(workdir)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write_json(path, config.to_dict())
+            return workdir
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write the run folder {workdir}: {error.strerror}; "
+            "choose another with --config.workdir=DIR"
+        ) from error
+    changed = differences(read_config(workdir), config)
+    if changed:
+        raise ConfigError(
+            f"the run in {workdir} has another config ({'; '.join(changed)}); go on with that "
+            "config, or start a new run with --config.workdir=DIR"
+        )
+    return workdir
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The config of the run in `workdir`.
+
+    Raises:
+      ConfigError: there is no run, or its config cannot be read.
+    """
+    path = config_path(workdir)
+    if not path.is_file():
+        raise ConfigError(f"no run in {str(workdir)!r} (no config.json); name the folder of a run")
+    return from_json(path.read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file in one move, so that nobody reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,130 @@
+"""The end of a run: every task on the encoder and on the baselines, one table, JSON files."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from tvdim_jax.data.tokenizer import Tokenizer
+from tvdim_jax.experiment import run_folder
+from tvdim_jax.experiment.evaluation import (
+    Result,
+    Splits,
+    evaluate,
+    make_encoders,
+    pixel_baselines,
+)
+from tvdim_jax.experiment.model import Model
+from tvdim_jax.prng import named_key
+from tvdim_jax.train import metrics
+
+Rows = dict[str, dict[str, Result]]  # name of the features -> task -> result
+TRAINED = "trained"
+EVAL_SECONDS = "perf/eval_seconds"  # in metrics.jsonl; its row marks the end of a run
+
+
+def evaluate_and_report(
+    config: ConfigDict,
+    splits: Splits,
+    tokenizer: Tokenizer | None,
+    model: Model,
+    trained: tuple[Any, Any],
+    *,
+    step: int,
+    tasks: Sequence[str],
+    console: Console,
+) -> Rows:
+    """Scores the trained encoder beside random initialisation and pixels.
+
+    Writes `evals/<task>_<set>.json` and a last row of metrics.jsonl, and prints the table.
+
+    Args:
+      config: of the run.
+      splits: sources to fit the probe on and to score.
+      tokenizer: of the run; None without text.
+      model: pure encoder functions.
+      trained: parameters and variables.
+      step: updates that the trained encoder has seen.
+      tasks: some of linear_probe, knn, retrieval.
+      console: where the table goes.
+
+    Returns:
+      Name of the features -> task -> result.
+    """
+    start = time.perf_counter()
+    untrained = model.init(named_key(jax.random.key(config.seed), "init"))
+    rows: Rows = {}
+    with console.status("evaluating") as status:
+        for name, (params, variables) in (
+            (TRAINED, trained),
+            ("random initialisation", untrained),
+        ):
+            status.update(f"evaluating: {name}")
+            encoders = make_encoders(config, model, params, variables)
+            rows[name] = evaluate(encoders, splits, tokenizer, config, tasks=tasks)
+        status.update("evaluating: pixels")
+        rows.update(pixel_baselines(splits, config, tasks))
+    workdir, test_name = Path(config.workdir), splits.test.name
+    _write_json(rows, workdir, test_name, step)
+    seconds = time.perf_counter() - start
+    row = {"step": step, **evaluation_row(rows[TRAINED], test_name), EVAL_SECONDS: seconds}
+    metrics.append_row(run_folder.metrics_path(workdir), row)
+    console.print(results_table(rows, test_name))
+    return rows
+
+
+def is_evaluated(workdir: Path, config: ConfigDict) -> bool:
+    """Whether the evaluation after the last update was written."""
+    path = run_folder.metrics_path(workdir)
+    rows = metrics.read_rows(path) if path.exists() else []
+    return any(row["step"] >= config.train.num_steps and EVAL_SECONDS in row for row in rows)
+
+
+def evaluation_row(results: Mapping[str, Result], test_name: str) -> dict[str, float]:
+    """Metrics by their full names, `eval/<set>/<task>/<metric>`."""
+    return {
+        f"eval/{test_name}/{task}/{name}": value
+        for task, result in results.items()
+        for name, value in result["metrics"].items()
+    }
+
+
+def results_table(rows: Rows, test_name: str) -> Table:
+    """One row per kind of features, one column per task: what a person reads at the end."""
+    columns = [
+        (task, name)
+        for task, result in rows[TRAINED].items()
+        for name in result["metrics"]
+        if task != "retrieval" or name.endswith("R@10")
+    ]
+    table = Table(title=f"{test_name}: frozen features, percent", title_justify="left", box=SIMPLE)
+    table.add_column("features", no_wrap=True)
+    for task, name in columns:
+        heading = (task if task != "retrieval" else "") + "\n" + name
+        table.add_column(heading.replace("_", " "), justify="right", no_wrap=True)
+    for features, results in rows.items():
+        cells = [results.get(task, {}).get("metrics", {}).get(name) for task, name in columns]
+        table.add_row(features, *("-" if cell is None else f"{100 * cell:.1f}" for cell in cells))
+    if "retrieval" in rows[TRAINED]:
+        chance = rows[TRAINED]["retrieval"]["chance"]
+        cells = [chance[name] if task == "retrieval" else None for task, name in columns]
+        table.add_row("chance", *("-" if cell is None else f"{100 * cell:.1f}" for cell in cells))
+    return table
+
+
+def _write_json(rows: Rows, workdir: Path, test_name: str, step: int) -> None:
+    for task, result in rows[TRAINED].items():
+        baselines = {
+            name: results[task]
+            for name, results in rows.items()
+            if name != TRAINED and task in results
+        }
+        record = {"task": task, "dataset": test_name, "step": step, **result}
+        path = run_folder.evaluation_path(workdir, task, test_name)
+        run_folder.write_json(path, {**record, "baselines": baselines})

@@ -1,0 +1,254 @@
+"""A whole run: run folder, data, model, loop, evaluation."""
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from tvdim_jax.config import ConfigError, uses_text
+from tvdim_jax.data.bad_examples import BadExamples
+from tvdim_jax.data.tokenizer import Tokenizer
+from tvdim_jax.experiment import data, run_folder
+from tvdim_jax.experiment.evaluation import Splits, evaluate, make_encoders
+from tvdim_jax.experiment.model import Model, make_model
+from tvdim_jax.experiment.objective import make_loss_fn
+from tvdim_jax.experiment.summary import evaluate_and_report, evaluation_row, is_evaluated
+from tvdim_jax.prng import named_key
+from tvdim_jax.train import digest, metrics, sharding
+from tvdim_jax.train.checkpoint import Checkpoints
+from tvdim_jax.train.loop import Hooks, train
+from tvdim_jax.train.optimizer import make_optimizer, make_schedule
+from tvdim_jax.train.state import TrainState, new_state
+from tvdim_jax.train.step import make_train_step
+
+
+class Run(NamedTuple):
+    """What a run is made of, before its state."""
+
+    config: ConfigDict
+    workdir: Path
+    splits: Splits
+    tokenizer: Tokenizer | None
+    model: Model
+    mesh: jax.sharding.Mesh
+    console: Console
+
+
+def run_training(config: ConfigDict, console: Console) -> bool:
+    """Trains, or goes on training, and evaluates; a finished run is left as it is.
+
+    Args:
+      config: checked; its `workdir` is the run folder.
+      console: where people read; silent on all processes but the first.
+
+    Returns:
+      True when the run is finished, False when it was told to stop and was saved.
+
+    Raises:
+      ConfigError, DataError, CheckpointError: before the first update, one line each.
+      BadDataError, NonFiniteError: from the run itself.
+    """
+    run = open_run(config, console)
+    console.print(banner(run), highlight=False)
+    ledger = BadExamples(run_folder.bad_examples_path(run.workdir, jax.process_index()))
+    facts = {"seed": config.seed, "data": run.splits.train.digest()}
+    folder = run_folder.checkpoints_path(run.workdir)
+    with Checkpoints(folder, keep=config.train.keep_checkpoints, facts=facts) as checkpoints:
+        tx = optimizer_of(config)
+        state = _start_state(run, tx, checkpoints)
+        if int(state.step) >= config.train.num_steps and is_evaluated(run.workdir, config):
+            console.print(f"the run in {run.workdir} is finished: nothing to do")
+            return True
+        state = _train(run, state, tx, checkpoints, ledger)
+    if int(state.step) < config.train.num_steps:
+        console.print(f"stopped and saved at step {int(state.step)}; the same command goes on")
+        return False
+    console.print(f"state after step {int(state.step)}: digest {digest.tree_digest(state)}")
+    ledger.flush()
+    if jax.process_index() == 0:
+        evaluate_and_report(
+            config,
+            run.splits,
+            run.tokenizer,
+            run.model,
+            (_local(state.params), _local(state.variables)),
+            step=int(state.step),
+            tasks=config.eval.tasks,
+            console=console,
+        )
+    return True
+
+
+def open_run(config: ConfigDict, console: Console) -> Run:
+    """Opens the data and the run folder and builds the model; no update is made yet."""
+    splits = data.make_splits(config)
+    try:
+        sharding.check_divisible(
+            config.train.batch_size,
+            num_devices=jax.device_count(),
+            num_processes=jax.process_count(),
+        )
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    workdir = run_folder.open_folder(config)
+    tokenizer = data.make_tokenizer(config, splits.train, workdir) if uses_text(config) else None
+    model = make_model(config, tokenizer.vocab_size if tokenizer else 0)
+    return Run(config, workdir, splits, tokenizer, model, sharding.make_mesh(), console)
+
+
+def banner(run: Run) -> str:
+    """What runs where: processes, devices, mesh, batch, negatives, data, folder."""
+    batch = run.config.train.batch_size
+    devices = jax.devices()
+    train_set, test_set = run.splits
+    where = (
+        f"process {jax.process_index()} of {jax.process_count()}, {jax.local_device_count()} of "
+        f"{len(devices)} {devices[0].device_kind} devices, mesh {dict(run.mesh.shape)}"
+    )
+    work = (
+        f"global batch {batch}, {batch - 1} negatives per anchor, "
+        f"{run.config.train.num_steps:,} updates"
+    )
+    data_set = (
+        f"{train_set.name}: {len(train_set):,} training and {len(test_set):,} test images; "
+        f"run folder {run.workdir}"
+    )
+    return "\n".join((where, work, data_set))
+
+
+def optimizer_of(config: ConfigDict) -> Any:
+    """The optax transformation that the config names."""
+    options = config.optimizer
+    schedule = make_schedule(
+        learning_rate=options.learning_rate,
+        warmup_steps=options.warmup_steps,
+        schedule=options.schedule,
+        num_steps=config.train.num_steps,
+        step_boundaries=tuple(options.step_boundaries),
+        step_factor=options.step_factor,
+    )
+    return make_optimizer(
+        schedule,
+        b1=options.b1,
+        b2=options.b2,
+        eps=options.eps,
+        weight_decay=options.weight_decay,
+        clip_norm=options.clip_norm,
+    )
+
+
+def init_state(config: ConfigDict, model: Model, tx: Any) -> TrainState:
+    """The state before the first update, from the seed alone."""
+    root = jax.random.key(config.seed)
+    params, variables = model.init(named_key(root, "init"))
+    return new_state(params, variables, tx, root)
+
+
+def _start_state(run: Run, tx: Any, checkpoints: Checkpoints) -> TrainState:
+    whole = sharding.replicated(run.mesh)
+    shapes = jax.eval_shape(lambda: init_state(run.config, run.model, tx))
+    target = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shapes
+    )
+    state = checkpoints.restore_latest(target)
+    if state is None:
+        return sharding.place(init_state(run.config, run.model, tx), run.mesh)
+    run.console.print(f"resumed from the checkpoint of step {int(state.step)}")
+    return state
+
+
+def _train(
+    run: Run, state: TrainState, tx: Any, checkpoints: Checkpoints, ledger: BadExamples
+) -> TrainState:
+    config = run.config
+    step_fn = sharding.compile_step(make_train_step(make_loss_fn(config, run.model), tx), run.mesh)
+    stream = data.open_stream(
+        config, run.splits.train, run.tokenizer, ledger, start_step=int(state.step)
+    )
+    rows = sharding.split_over_data(run.mesh)
+    with (
+        closing(stream),
+        stop_on_signal() as told_to_stop,
+        run.console.status("compiling the first update") as status,
+    ):
+        hooks = Hooks(
+            log=lambda step, values: _log(run, step, values, ledger, status.update),
+            save=checkpoints.save,
+            evaluate=lambda step, state: _evaluate_in_training(run, step, state),
+            should_stop=lambda step: told_to_stop() or checkpoints.preempted(step),
+            save_bad_batch=lambda step, batch: _save_batch(run.workdir, step, batch),
+        )
+        return train(
+            state,
+            (sharding.global_batch(batch, rows) for batch in stream),
+            step_fn,
+            hooks,
+            num_steps=config.train.num_steps,
+            batch_size=config.train.batch_size,
+            log_every=config.train.log_every,
+            checkpoint_every=config.train.checkpoint_every,
+            eval_every=config.eval.every,
+            max_nonfinite_steps=config.train.max_nonfinite_steps,
+        )
+
+
+def _log(
+    run: Run,
+    step: int,
+    values: Mapping[str, float],
+    ledger: BadExamples,
+    update_status: Callable[[str], None],
+) -> None:
+    ledger.flush()
+    if jax.process_index() != 0:
+        return
+    row = {"step": step, **values, "data/bad_fraction": ledger.bad_fraction}
+    metrics.append_row(run_folder.metrics_path(run.workdir), row)
+    line = metrics.progress_line(step, run.config.train.num_steps, values)
+    if run.console.is_terminal:
+        update_status(line)
+    else:
+        run.console.print(line, highlight=False, soft_wrap=True)
+
+
+def _evaluate_in_training(run: Run, step: int, state: TrainState) -> None:
+    if jax.process_index() != 0:
+        return
+    encoders = make_encoders(run.config, run.model, _local(state.params), _local(state.variables))
+    results = evaluate(encoders, run.splits, run.tokenizer, run.config, tasks=run.config.eval.tasks)
+    row = {"step": step, **evaluation_row(results, run.splits.test.name)}
+    metrics.append_row(run_folder.metrics_path(run.workdir), row)
+
+
+def _local(tree: Any) -> Any:
+    """This process's copy of replicated arrays."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)
+
+
+def _save_batch(workdir: Path, step: int, batch: Any) -> None:
+    local = {
+        name: np.concatenate([np.asarray(shard.data) for shard in array.addressable_shards])
+        for name, array in batch.items()
+    }
+    np.savez(workdir / f"nonfinite_batch_{step}_process_{jax.process_index()}.npz", **local)
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Inside, SIGTERM and SIGINT only set what the yielded function tells: save and stop."""
+    told: list[int] = []
+    old = {
+        number: signal.signal(number, lambda got, _: told.append(got))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield lambda: bool(told)
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,17 @@
+"""Encoders and heads: inputs -> Features. No loss, no batch keys, no config."""
+
+from tvdim_jax.models.heads import ResidualHead
+from tvdim_jax.models.variants import (
+    IMAGE_VARIANTS,
+    TEXT_VARIANTS,
+    make_image_encoder,
+    make_text_encoder,
+)
+
+__all__ = [
+    "IMAGE_VARIANTS",
+    "TEXT_VARIANTS",
+    "ResidualHead",
+    "make_image_encoder",
+    "make_text_encoder",
+]

@@ -1,0 +1,82 @@
+"""The projection head between an encoder and the space in which features are compared."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from tvdim_jax.models.initializers import near_identity, uniform, uniform_fan_in
+
+
+def batch_norm(*, train: bool, dtype: Any, name: str) -> nn.BatchNorm:
+    """Batch norm as AMDIM sets it: eps 1e-5, 0.9 of the old running statistics kept each step.
+
+    Over several devices, under jit with a sharded batch, the statistics are those of the global
+    batch (the release keeps one set per device). They are always computed in float32, in two
+    passes: E[x^2] - E[x]^2 would lose the small variances of the untrained encoder. Flax folds
+    the biased variance into the running one, torch the unbiased one.
+    """
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        epsilon=1e-5,
+        dtype=dtype,
+        use_fast_variance=False,
+        name=name,
+    )
+
+
+class ResidualHead(nn.Module):
+    """Head of AMDIM on the last axis: its 5x5 and 7x7 maps, and the text vector of TVDIM (T3).
+
+    `batch_norm(zero-initialised 1x1 branch + near-identity 1x1 shortcut)`, amdim_tvdim.md 1.1 and
+    1.3. All axes but the last are positions: a 1x1 convolution on a map, a dense layer on a vector.
+
+    Attributes:
+      features: output width D.
+      use_bn: batch norm inside the branch, too. The output is always batch-normalised.
+      dtype: compute type of the matmuls; parameters and statistics are float32.
+    """
+
+    features: int
+    use_bn: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Projects `x`.
+
+        Args:
+          x: `[B, ..., C]`.
+          train: True normalises with batch statistics and updates the collection `batch_stats`.
+
+        Returns:
+          `[B, ..., D]` float32, whatever `dtype` is: the last step is a float32 batch norm.
+        """
+        bias_bound = 1.0 / math.sqrt(x.shape[-1])
+        hidden = nn.Dense(
+            self.features,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=uniform_fan_in,
+            name="dense_1",
+        )(x)
+        if self.use_bn:
+            hidden = batch_norm(train=train, dtype=self.dtype, name="batch_norm_hidden")(hidden)
+        branch = nn.Dense(
+            self.features,
+            use_bias=False,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.zeros,
+            name="dense_2",
+        )(nn.relu(hidden))
+        shortcut = nn.Dense(
+            self.features,
+            dtype=self.dtype,
+            kernel_init=near_identity,
+            bias_init=uniform(bias_bound),
+            name="shortcut",
+        )(x)
+        return batch_norm(train=train, dtype=jnp.float32, name="batch_norm")(branch + shortcut)

@@ -1,0 +1,5 @@
+"""Text encoders: `[B, T]` token ids -> Features."""
+
+from tvdim_jax.models.text.transformer import TextTransformer
+
+__all__ = ["TextTransformer"]

@@ -1,0 +1,236 @@
+"""TVDIM: AMDIM, plus a text that must rank its own image above the others at every scale.
+
+Unit vectors, scores and reductions of the text loss are float32 at least. Image and text of one
+image id, or of identical text, are nobody's negatives. A row that is not real (`where` False) takes
+no part in the text loss; a row without text (`text_id` -1) only as a negative image.
+
+Metrics of the objective, all scalars: those of AMDIM (with the image loss); "train/text_loss", the
+text loss without its weight; "train/text_scale_1" and so on, its terms; and of the scores of scale
+1, whose image vector is the one evaluated, images as anchors, the mean over both views of
+
+- "train/mi_image_text_nats": InfoNCE lower bound of cosine / temperature, in nats: a bound for any
+  temperature, tight only for a good one;
+- "train/loss_over_log_n": InfoNCE loss of cosine / temperature over the anchors' mean of
+  log(1 + negatives): 1 is chance, 0 a solved batch;
+- "train/positive_score": mean cosine of the positive pairs;
+- "train/hardest_negative_score": mean over images of the cosine of their best wrong text.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from tvdim_jax.features import Features
+from tvdim_jax.losses import (
+    info_nce_loss,
+    info_nce_lower_bound,
+    local_scores,
+    margin_ranking_loss,
+)
+from tvdim_jax.losses.local import RegionPool, check_region_pool
+from tvdim_jax.losses.masks import MaskWords, pair_masks
+from tvdim_jax.losses.ranking import Negatives, check_negatives
+from tvdim_jax.objectives.amdim import (
+    Metrics,
+    Objective,
+    encode_views,
+    image_terms,
+    make_amdim_objective,
+)
+from tvdim_jax.prng import named_key
+
+SCALES = (1, 5, 7)
+
+
+def make_tvdim_objective(
+    *,
+    text_weight: float,
+    pair_loss: Literal["ranking", "info_nce"] = "ranking",
+    margin: float = 0.2,
+    negatives: Negatives = "all",
+    temperature: float = 0.07,
+    scales: Sequence[int] = SCALES,
+    region_pool: RegionPool = "max",
+    clip: float = 20.0,
+    image_loss: bool = True,
+) -> Objective:
+    """The TVDIM objective, `L = L_AMDIM + text_weight L_text`.
+
+    For text i, image j, view x in {1, 2} and scale k, with t the global text vector and r_k^x(j, p)
+    the image vector at location p of the k x k map:
+
+        S^{kx}_{ji} = pool_p cos(t_i, r_k^x(j, p))
+        L_text = sum_k 1/2 sum_x pair_loss(S^{kx})
+
+    Args:
+      text_weight: >= 0. 0 gives the AMDIM objective itself: the text is not encoded.
+      pair_loss: "ranking" = `margin_ranking_loss`, sum of both directions; "info_nce" =
+        `info_nce_loss`, mean of both directions.
+      margin: of the ranking, in cosine.
+      negatives: of the ranking, see `margin_ranking_loss`.
+      temperature: > 0; of the info_nce pair loss and of the InfoNCE metrics.
+      scales: heights of the image maps that meet the text, out of 1, 5, 7.
+      region_pool: how the locations of a map answer the text, see `local_scores`.
+      clip: soft clip of the AMDIM scores.
+      image_loss: False leaves out L_AMDIM: text only.
+
+    Returns:
+      An objective as of `make_amdim_objective`. Its batch also holds "token_ids", "token_valid"
+      `[B, T]`, "image_id", "text_id" int `[B]` and "where" bool `[B]`; its `apply` also holds
+      `text(params, variables, token_ids, token_valid, *, train, key)`, called after both views. The
+      module's docstring lists its metrics.
+
+    Raises:
+      ValueError: an option out of its range, or nothing to learn from (no image loss and weight 0).
+
+    Source: specs 6.2 of TVDIM, our decisions T1 to T14 for Qin et al. 2021 (arXiv 2106.01797).
+    """
+    _check_terms(text_weight, scales, image_loss=image_loss)
+    check_negatives(negatives)
+    check_region_pool(region_pool)
+    text_terms = partial(
+        _text_terms,
+        loss_of=_pair_loss(pair_loss, margin, negatives, temperature),
+        temperature=temperature,
+        scales=scales,
+        region_pool=region_pool,
+    )
+    if text_weight == 0:
+        return make_amdim_objective(clip=clip)
+
+    def objective(
+        params: Any,
+        variables: Any,
+        batch: Mapping[str, Any],
+        *,
+        apply: Any,
+        key: jax.Array,
+        step: jax.Array | int,
+    ) -> tuple[jax.Array, tuple[Metrics, Any]]:
+        del step  # no schedule
+        views, variables = encode_views(params, variables, batch["views"], apply=apply, key=key)
+        tokens = batch["token_ids"], batch["token_valid"]
+        text, variables = apply.text(
+            params, variables, *tokens, train=True, key=named_key(key, "text_dropout")
+        )
+        text_loss, metrics = text_terms(views, text, masks=_masks(batch))
+        loss = text_weight * text_loss
+        if image_loss:
+            image_part, image_metrics = image_terms(views, key=key, clip=clip)
+            loss, metrics = image_part + loss, image_metrics | metrics
+        return loss, (metrics, variables)
+
+    return objective
+
+
+def _pair_loss(
+    pair_loss: str, margin: float, negatives: Negatives, temperature: float
+) -> Callable[[jax.Array, MaskWords], jax.Array]:
+    """The chosen loss of scores `[..., images, texts]`, its options checked."""
+    if not margin > 0:
+        raise ValueError(f"margin: got {margin}, wanted a number above 0; 0.2 is usual for cosines")
+    if not temperature > 0:
+        raise ValueError(
+            f"temperature: got {temperature}, wanted a number above 0; 0.07 is usual for cosines"
+        )
+    if pair_loss == "ranking":
+        return lambda scores, masks: margin_ranking_loss(
+            scores, margin=margin, negatives=negatives, **masks
+        )
+    if pair_loss == "info_nce":
+        return lambda scores, masks: info_nce_loss(scores, temperature=temperature, **masks)
+    raise ValueError(
+        f"pair_loss: got {pair_loss!r}, wanted 'ranking' or 'info_nce'; the method ranks"
+    )
+
+
+def _text_terms(
+    views: tuple[Features, Features],
+    text: Features,
+    *,
+    masks: MaskWords,
+    loss_of: Callable[[jax.Array, MaskWords], jax.Array],
+    temperature: float,
+    scales: Sequence[int],
+    region_pool: RegionPool,
+) -> tuple[jax.Array, Metrics]:
+    """L_text (scalar) and its metrics."""
+    tokens = _unit_norm(text.global_features)[:, None, :]
+
+    def scores_of(scale: int) -> jax.Array:
+        """Cosines `[2, images, texts]`, one table a view."""
+        maps = [_unit_norm(_regions(view, scale)) for view in views]
+        return jnp.stack([local_scores(m, tokens, region_pool=region_pool) for m in maps])
+
+    terms = {
+        f"train/text_scale_{scale}": jnp.mean(loss_of(scores_of(scale), masks)) for scale in scales
+    }
+    loss = sum(terms.values(), start=jnp.zeros(()))
+    metrics = _global_metrics(scores_of(1), masks, temperature)
+    return loss, {"train/text_loss": loss, **terms, **metrics}
+
+
+def _global_metrics(scores: jax.Array, masks: MaskWords, temperature: float) -> Metrics:
+    """The metrics of the scale 1 scores `[2, images, texts]`."""
+    bound = jnp.mean(info_nce_lower_bound(scores / temperature, **masks))
+    loss = jnp.mean(info_nce_loss(scores, temperature=temperature, symmetric=False, **masks))
+    log_n = bound + loss  # the bound is the mean of log(1 + negatives) less the loss
+    pairs = pair_masks(scores.shape, **masks)
+    hardest = jnp.max(jnp.where(pairs.negative, scores, -jnp.inf), axis=-1)
+    return {
+        "train/mi_image_text_nats": bound,
+        "train/loss_over_log_n": loss / jnp.where(log_n > 0, log_n, 1),
+        "train/positive_score": _masked_mean(scores, pairs.positive),
+        "train/hardest_negative_score": _masked_mean(hardest, jnp.any(pairs.negative, axis=-1)),
+    }
+
+
+def _masks(batch: Mapping[str, Any]) -> MaskWords:
+    """Mask words of scores `[images, texts]`: what is real, and what is nobody's negative."""
+    group_id = jnp.stack([batch["image_id"], batch["text_id"]], axis=1)
+    return {
+        "x_where": batch["where"],
+        "y_where": batch["where"] & (batch["text_id"] != -1),
+        "x_group_id": group_id,
+        "y_group_id": group_id,
+    }
+
+
+def _regions(view: Features, scale: int) -> jax.Array:
+    """Vectors `[B, scale^2, D]` of one view at one scale."""
+    if scale == 1:
+        return view.global_features[:, None, :]
+    local_map = view.local_features[scale]
+    return local_map.reshape(local_map.shape[0], scale * scale, local_map.shape[-1])
+
+
+def _unit_norm(features: jax.Array) -> jax.Array:
+    """Features `[..., D]` over their length, in float32 at least; a zero vector stays zero."""
+    features = features.astype(jnp.promote_types(features.dtype, jnp.float32))
+    squares = jnp.sum(jnp.square(features), axis=-1, keepdims=True)
+    # At zero the root has no gradient: a vector of length under 1e-6 is left as it is.
+    return features * jax.lax.rsqrt(jnp.where(squares > 1e-12, squares, 1))
+
+
+def _masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean of the values where the mask is True; 0 where it nowhere is."""
+    count = jnp.sum(mask.astype(values.dtype))
+    return jnp.sum(jnp.where(mask, values, 0)) / jnp.maximum(count, 1)
+
+
+def _check_terms(text_weight: float, scales: Sequence[int], *, image_loss: bool) -> None:
+    if not text_weight >= 0:
+        raise ValueError(f"text_weight: got {text_weight}, wanted at least 0; 1 is balanced")
+    if text_weight == 0 and not image_loss:
+        raise ValueError(
+            "objective: got image_loss False and text_weight 0, wanted a loss to learn from; "
+            "raise text_weight, or keep the image loss"
+        )
+    if not scales or len(set(scales)) < len(scales) or not set(scales) <= set(SCALES):
+        raise ValueError(
+            f"scales: got {tuple(scales)}, wanted different ones out of {SCALES}, at least one; "
+            "they are the heights of the maps that meet the text"
+        )

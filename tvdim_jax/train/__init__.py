@@ -1,0 +1,1 @@
+"""Training: state, step, loop, optimizer, sharding, checkpoints; it knows none of our methods."""

@@ -1,0 +1,102 @@
+"""Rows of metrics.jsonl, the timer of the loop and the text of its progress line."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+
+class StepTimer:
+    """Examples per second and the share of time spent waiting for data, between two log rows.
+
+    Args:
+      step: updates done when the clock starts.
+      batch_size: global.
+    """
+
+    def __init__(self, step: int, *, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._restart(step)
+
+    @contextmanager
+    def waiting_for_data(self, is_computing: Callable[[], bool]) -> Iterator[None]:
+        """Time inside counts as waiting for data, unless the device still computes at its end.
+
+        The host runs ahead of the device, so such a wait costs nothing.
+
+        Args:
+          is_computing: whether the device is busy; asked at the end.
+        """
+        start = time.perf_counter()
+        yield
+        if not is_computing():
+            self._waited += time.perf_counter() - start
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time inside (evaluating, saving) counts for nothing."""
+        start = time.perf_counter()
+        yield
+        self._start += time.perf_counter() - start
+
+    def lap(self, step: int) -> dict[str, float]:
+        """The figures since the last lap, by metric name; the clock starts again."""
+        elapsed = max(time.perf_counter() - self._start, 1e-9)
+        figures = {
+            "perf/examples_per_second": (step - self._step) * self._batch_size / elapsed,
+            "perf/steps_per_second": (step - self._step) / elapsed,
+            "perf/data_wait_fraction": min(1.0, self._waited / elapsed),
+        }
+        self._restart(step)
+        return figures
+
+    def _restart(self, step: int) -> None:
+        self._step, self._start, self._waited = step, time.perf_counter(), 0.0
+
+
+def append_row(path: Path, row: Mapping[str, float | int | None]) -> None:
+    """Appends one JSON object to a `.jsonl` file; a value that is not finite becomes null."""
+    clean = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in row.items()
+    }
+    with path.open("ab+") as file:
+        # A line cut short by a kill must not swallow this one.
+        file.seek(max(0, file.tell() - 1))
+        start = b"\n" if file.read(1) not in (b"", b"\n") else b""
+        file.write(start + json.dumps(clean, allow_nan=False).encode() + b"\n")
+
+
+def read_rows(path: Path) -> list[dict[str, float | None]]:
+    """The rows of metrics.jsonl, one per step, sorted.
+
+    A killed run logs some steps again after it resumes, and an evaluation adds its row to that of
+    the same step: the rows of a step are joined, and of a name that is there twice the last
+    counts. A line cut short by a kill is left out.
+    """
+    rows: dict[int, dict[str, float | None]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        rows.setdefault(row["step"], {}).update(row)
+    return [rows[step] for step in sorted(rows)]
+
+
+def progress_line(step: int, num_steps: int, metrics: Mapping[str, float]) -> str:
+    """One line: step, loss, MI, examples per second, time left as hours:minutes:seconds."""
+    left = (num_steps - step) / max(metrics["perf/steps_per_second"], 1e-9)
+    parts = [f"step {step:>{len(str(num_steps))}}/{num_steps}", f"loss {metrics['train/loss']:.3f}"]
+    if "train/mi_image_text_nats" in metrics:
+        parts.append(f"image-text MI {metrics['train/mi_image_text_nats']:.2f} nats")
+    parts.append(f"{metrics['perf/examples_per_second']:,.0f} examples/s")
+    if metrics["perf/data_wait_fraction"] > 0.2:
+        parts.append(f"{metrics['perf/data_wait_fraction']:.0%} waiting for data")
+    if metrics["train/nonfinite_steps"]:
+        parts.append(f"{metrics['train/nonfinite_steps']:.0f} non-finite updates skipped")
+    parts.append(f"eta {timedelta(seconds=int(left))}")
+    return "  ".join(parts)
