@@ -24,5 +24,6 @@ def get_config() -> ConfigDict:
     config.optimizer.schedule = "cosine"
     config.train.batch_size = 64
     config.train.num_steps = 300
+    config.eval.num_train_examples = 1_000
     config.train.checkpoint_every = 100
     return config

@@ -15,8 +15,11 @@ from tvdim_jax.augment.geometry import (
     resize_weights,
 )
 
-# PIL works on 8-bit images with integer weights and rounds after each of the two passes.
+# PIL works on 8-bit images and rounds after each of the two passes. Pillow 13 takes the vertical
+# pass first where that is cheaper (older ones never do): where the first pass overshoots black or
+# white and is clipped, the order matters by a few levels, in less than 1 of 1000 values.
 LEVELS = 1.5
+LEVELS_AT_CLIPPED = 4
 
 
 def photographs(size):
@@ -42,8 +45,10 @@ def test_crop_and_resize_match_pil(size, box, out):
         crop = PIL.Image.fromarray(image).crop((left, top, left + width, top + height))
         wanted = np.asarray(crop.resize((out, out), PIL.Image.Resampling.BICUBIC))
         got = 255 * resample(jnp.asarray(image / 255.0, jnp.float32), rows, columns)
-        assert np.abs(got - wanted).max() <= LEVELS
-        assert np.abs(got - wanted).mean() < 0.4
+        error = np.abs(got - wanted)
+        assert error.max() <= LEVELS_AT_CLIPPED
+        assert (error > LEVELS).mean() < 1e-3
+        assert error.mean() < 0.4
 
 
 def test_crop_boxes_may_be_batched():

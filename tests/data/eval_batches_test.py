@@ -63,7 +63,7 @@ def test_several_labels_with_ambiguous_ones_masked(make_folder):
     names, labels, where = labels_matrix(source, [0, 1, 2])
     assert names == ("car", "cat", "dog")
     assert labels.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
-    assert labels.dtype == np.float32
+    assert labels.dtype == bool
     assert where.tolist() == [[True] * 3, [True, True, False], [True] * 3]
     names, labels, where = labels_matrix(source, [1, 0], ("dog", "car"))
     assert labels.tolist() == [[0, 0], [1, 1]]

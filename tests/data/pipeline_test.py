@@ -185,9 +185,11 @@ def test_nothing_but_bad_examples(grey_folder):
 
 
 def test_closing_stops_the_threads(source, tokenizer):
-    before = threading.active_count()
+    before = set(threading.enumerate())
     take(source, tokenizer, 2, num_threads=16)
-    assert threading.active_count() <= before + 1
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_scenes_stream():

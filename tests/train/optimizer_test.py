@@ -12,7 +12,7 @@ BASE = {"learning_rate": 0.2, "warmup_steps": 0, "num_steps": 100}
 
 
 def torch_adam(params, grads, *, lr, b1, b2, eps, weight_decay):
-    """torch.optim.Adam(weight_decay=): L2 goes into both moments. One array, a list of gradients."""
+    """torch.optim.Adam(weight_decay=): one array, L2 goes into both moments."""
     m = v = np.zeros_like(params)
     for t, grad in enumerate(grads, 1):
         g = grad + weight_decay * params

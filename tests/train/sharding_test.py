@@ -101,7 +101,9 @@ def test_state_is_replicated_and_the_one_handed_in_is_donated():
     def loss_fn(params, variables, batch, *, key, step):
         return jnp.mean(batch["x"]) * jnp.sum(params["w"]), ({}, variables)
 
-    batch = sharding.global_batch({"x": np.ones((8, 1), np.float32)}, sharding.split_over_data(mesh))
+    batch = sharding.global_batch(
+        {"x": np.ones((8, 1), np.float32)}, sharding.split_over_data(mesh)
+    )
     new, _ = sharding.compile_step(make_train_step(loss_fn, tx), mesh)(state, batch)
     assert state.params["w"].is_deleted()
     np.testing.assert_allclose(new.params["w"], 0.9)

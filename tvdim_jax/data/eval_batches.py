@@ -91,9 +91,8 @@ def labels_matrix(
 
     Returns:
       class_names, empty without labels; labels; where, bool [n, C], False where a class is
-      ambiguous in a row. If every
-      row has exactly one label and nothing is ambiguous, labels are class numbers, int32 [n];
-      otherwise float32 [n, C], 1 for the classes of the row and 0 for the rest.
+      ambiguous in a row. If every row has exactly one label and nothing is ambiguous, labels are
+      class numbers, int32 [n]; otherwise bool [n, C], True for the classes of the row.
 
     Raises:
       DataError: one label in each row, but one outside `class_names`.
@@ -112,8 +111,8 @@ def labels_matrix(
                 f" the {len(classes)} classes of the training part; use a larger training part"
             )
         return classes, np.array([column[names[0]] for names in labels], np.int32), where
-    matrix = np.zeros(where.shape, np.float32)
+    matrix = np.zeros(where.shape, bool)
     for row, (shown, unsure) in enumerate(zip(labels, ambiguous, strict=True)):
-        matrix[row, [column[name] for name in shown if name in column]] = 1.0
+        matrix[row, [column[name] for name in shown if name in column]] = True
         where[row, [column[name] for name in unsure if name in column]] = False
     return classes, matrix, where

@@ -59,7 +59,7 @@ class TrainStream:
         return batch
 
     def close(self) -> None:
-        """Stops the reading threads."""
+        """Stops reading ahead; each thread ends with the batch it is at."""
         self._iterator.close()
 
 

@@ -106,9 +106,10 @@ def evaluate(
         )
     if "retrieval" in wanted and encoders.text is not None and tokenizer is not None:
         texts, text_rows = caption_table(splits.test, test_rows)
-        batches = _text_batches(tokenizer, texts, encoders.batch_size)
-        text_x, _ = features.extract(encoders.text, batches)
-        results["retrieval"] = score_retrieval(test_x, test_rows, text_x, text_rows)
+        if texts:
+            batches = _text_batches(tokenizer, texts, encoders.batch_size)
+            text_x, _ = features.extract(encoders.text, batches)
+            results["retrieval"] = score_retrieval(test_x, test_rows, text_x, text_rows)
     return results
 
 
@@ -124,10 +125,15 @@ def score_labels(
 
     Sources without labels have no such results.
     """
-    names, train_y, train_where = labels_matrix(splits.train, train[1])
-    if not names:
+    train_names, _, _ = labels_matrix(splits.train, train[1])
+    test_names, _, _ = labels_matrix(splits.test, test[1])
+    if not train_names or not test_names:
         return {}
-    _, test_y, test_where = labels_matrix(splits.test, test[1], class_names=names)
+    names = sorted({*train_names, *test_names})
+    _, train_y, train_where = labels_matrix(splits.train, train[1], names)
+    _, test_y, test_where = labels_matrix(splits.test, test[1], names)
+    if train_y.ndim != test_y.ndim:  # one part happens to have one label in each row
+        train_y, test_y = (_yes_or_no(labels, len(names)) for labels in (train_y, test_y))
     fitted = _labelled(train[0], train_y, train_where)
     scored = _labelled(test[0], test_y, test_where)
     results = {}
@@ -139,11 +145,16 @@ def score_labels(
     return results
 
 
+def _yes_or_no(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Class numbers `[n]`, or what is `[n, C]` already, as bool `[n, C]`."""
+    return np.eye(num_classes, dtype=bool)[labels] if labels.ndim == 1 else labels
+
+
 def _labelled(x: np.ndarray, labels: np.ndarray, where: np.ndarray) -> LabelledFeatures:
     """One label per image (class numbers) has no ambiguous entries; several are yes or no."""
     if labels.ndim == 1:
         return LabelledFeatures(x, labels)
-    return LabelledFeatures(x, labels.astype(bool), where)
+    return LabelledFeatures(x, labels, where)
 
 
 def _record(result: Result) -> Result:

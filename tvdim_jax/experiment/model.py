@@ -53,7 +53,7 @@ def make_model(config: ConfigDict, vocab_size: int) -> Model:
         return encoder.init(named_key(key, "image"), jnp.zeros((2, size, size, 3)), train=False)
 
     if not uses_text(config):
-        return Model(lambda key: _join({"image": init_image(key)}), image, None)
+        return Model(jax.jit(lambda key: _join({"image": init_image(key)})), image, None)
 
     max_length = config.tokenizer.max_length
     transformer = make_text_encoder(
@@ -90,7 +90,7 @@ def make_model(config: ConfigDict, vocab_size: int) -> Model:
             }
         )
 
-    return Model(init, image, text)
+    return Model(jax.jit(init), image, text)
 
 
 def _apply(

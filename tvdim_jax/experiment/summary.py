@@ -69,13 +69,15 @@ def evaluate_and_report(
             encoders = make_encoders(config, model, params, variables)
             rows[name] = evaluate(encoders, splits, tokenizer, config, tasks=tasks)
         status.update("evaluating: pixels")
-        rows.update(pixel_baselines(splits, config, tasks))
+        if {"linear_probe", "knn"} & set(rows[TRAINED]):
+            rows.update(pixel_baselines(splits, config, tasks))
     workdir, test_name = Path(config.workdir), splits.test.name
     _write_json(rows, workdir, test_name, step)
     seconds = time.perf_counter() - start
     row = {"step": step, **evaluation_row(rows[TRAINED], test_name), EVAL_SECONDS: seconds}
     metrics.append_row(run_folder.metrics_path(workdir), row)
-    console.print(results_table(rows, test_name))
+    if rows[TRAINED]:
+        console.print(results_table(rows, test_name))
     return rows
 
 
@@ -103,11 +105,12 @@ def results_table(rows: Rows, test_name: str) -> Table:
         for name in result["metrics"]
         if task != "retrieval" or name.endswith("R@10")
     ]
-    table = Table(title=f"{test_name}: frozen features, percent", title_justify="left", box=SIMPLE)
+    title = f"{test_name}: frozen features, percent"
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1), pad_edge=False)
     table.add_column("features", no_wrap=True)
     for task, name in columns:
-        heading = (task if task != "retrieval" else "") + "\n" + name
-        table.add_column(heading.replace("_", " "), justify="right", no_wrap=True)
+        heading = name.rsplit("_", 1) if task == "retrieval" else (task, name)
+        table.add_column("\n".join(heading).replace("_", " "), justify="right", no_wrap=True)
     for features, results in rows.items():
         cells = [results.get(task, {}).get("metrics", {}).get(name) for task, name in columns]
         table.add_row(features, *("-" if cell is None else f"{100 * cell:.1f}" for cell in cells))

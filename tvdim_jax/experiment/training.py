@@ -89,6 +89,7 @@ def open_run(config: ConfigDict, console: Console) -> Run:
     """Opens the data and the run folder and builds the model; no update is made yet."""
     splits = data.make_splits(config)
     try:
+        jax.eval_shape(make_model(config, config.tokenizer.vocab_size).init, jax.random.key(0))
         sharding.check_divisible(
             config.train.batch_size,
             num_devices=jax.device_count(),
