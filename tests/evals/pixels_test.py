@@ -16,6 +16,13 @@ def test_raw_pixels():
     assert found[1, 3 * 5 * 1 + 3 * 2 + 1] == pytest.approx(images[1, 1, 2, 1] / 255)
 
 
+def test_raw_pixels_of_larger_images_are_averaged_to_32():
+    images = random_images((2, 64, 32, 3))
+    wanted = images.reshape(2, 32, 2, 32, 3).mean(axis=2) / 255
+    np.testing.assert_allclose(pixels.raw_pixels(images), wanted.reshape(2, -1), atol=1e-6)
+    assert pixels.raw_pixels(random_images((1, 80, 80, 3))).shape == (1, 3072)
+
+
 def test_thumbnail_is_the_mean_of_each_square():
     images = random_images((3, 64, 32, 3))
     found = pixels.pixels_and_gradients(images)[:, :768].reshape(3, 16, 16, 3)
@@ -64,9 +71,11 @@ def test_edges_fall_into_their_orientation_and_flat_images_are_zero():
 
 def test_tiles_do_not_change_the_result(monkeypatch):
     images = random_images((5, 16, 16, 3))
-    whole = pixels.pixels_and_gradients(images)
+    baselines = (pixels.raw_pixels, pixels.pixels_and_gradients)
+    whole = [baseline(images) for baseline in baselines]
     monkeypatch.setattr(pixels, "_BLOCK", 2)
-    np.testing.assert_array_equal(pixels.pixels_and_gradients(images), whole)
+    for baseline, wanted in zip(baselines, whole, strict=True):
+        np.testing.assert_allclose(baseline(images), wanted, rtol=1e-6)
 
 
 def test_errors():

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.reference import numpy_losses
+from tests.reference.linear_encoders import BATCH, DEPTH, apply_image, apply_text, inputs
 from tvdim_jax.features import Features
 from tvdim_jax.objectives import make_amdim_objective, make_tvdim_objective
 from tvdim_jax.prng import named_key
 
-BATCH, DEPTH, LENGTH, VOCABULARY = 5, 6, 4, 11
 KEY = jax.random.key(5)
 GLOBAL_METRICS = {
     "train/mi_image_text_nats",
@@ -27,45 +27,11 @@ IMAGE_METRICS = {
 }
 
 
-def apply_image(params, variables, images, *, train, key):
-    """Linear maps of the pixels; counts its calls in the statistics."""
-    assert train
-    maps = {h: images[:, :h, :h] @ params[f"r{h}"] for h in (1, 5, 7)}
-    statistics = variables["batch_stats"]
-    statistics = statistics | {"image": statistics["image"] + 1}
-    return Features(maps[1][:, 0, 0], {5: maps[5], 7: maps[7]}), {"batch_stats": statistics}
-
-
-def apply_text(params, variables, token_ids, token_valid, *, train, key):
-    """Mean of token vectors; remembers how many images came before it."""
-    assert train
-    vectors = params["tokens"][token_ids] * token_valid[:, :, None]
-    statistics = variables["batch_stats"]
-    statistics = statistics | {"text": statistics["image"]}
-    return Features(jnp.mean(vectors, axis=1), {}), {"batch_stats": statistics}
-
-
 def refuse_text(*arguments, **options):
     raise AssertionError("the text was encoded")
 
 
 APPLY = SimpleNamespace(image=apply_image, text=apply_text)
-
-
-def inputs(batch_size=BATCH):
-    rng = np.random.default_rng(8)
-    params = {f"r{h}": rng.normal(size=(3, DEPTH)) for h in (1, 5, 7)}
-    params["tokens"] = rng.normal(size=(VOCABULARY, DEPTH))
-    batch = {
-        "views": tuple(rng.normal(size=(2, batch_size, 7, 7, 3)).astype(np.float32)),
-        "token_ids": rng.integers(0, VOCABULARY, (batch_size, LENGTH)),
-        "token_valid": np.arange(LENGTH) < rng.integers(1, LENGTH + 1, (batch_size, 1)),
-        "image_id": np.arange(batch_size, dtype=np.int32),
-        "text_id": np.arange(batch_size, dtype=np.int32) + 100,
-        "where": np.ones(batch_size, bool),
-    }
-    variables = {"batch_stats": {"image": jnp.zeros(()), "text": jnp.zeros(())}}
-    return jax.tree.map(partial(jnp.asarray, dtype=jnp.float32), params), variables, batch
 
 
 def run(objective, changes=(), apply=APPLY):
@@ -90,20 +56,15 @@ def tables(scale, changes=(), pool="max"):
     text = apply_text(
         params, variables, *map(batch.get, ("token_ids", "token_valid")), train=True, key=0
     )
-    tokens = unit(text[0].global_features)[:, None]
+    tokens = numpy_losses.unit_norm(text[0].global_features)[:, None]
     found = []
     for images in batch["views"]:
         features, _ = apply_image(params, variables, images, train=True, key=0)
         maps = {1: features.global_features} | features.local_features
-        regions = unit(maps[scale]).reshape(BATCH, -1, DEPTH)
+        regions = numpy_losses.unit_norm(maps[scale]).reshape(BATCH, -1, DEPTH)
         real = np.ones(regions.shape[:2], bool), np.ones(tokens.shape[:2], bool)
         found.append(numpy_losses.local_scores(regions, tokens, *real, pool)[..., 0])
     return found
-
-
-def unit(features):
-    features = np.asarray(features, np.float64)
-    return features / np.linalg.norm(features, axis=-1, keepdims=True)
 
 
 def numpy_text_loss(loss, scales, pool="max", changes=(), **options):

@@ -99,6 +99,11 @@ def margin_ranking_loss(scores, *, margin=0.2, negatives="all", **words):
     )
 
 
+def unit_norm(features):
+    features = np.asarray(features, np.float64)
+    return features / np.linalg.norm(features, axis=-1, keepdims=True)
+
+
 def local_scores(regions, tokens, region_where, token_where, region_pool):
     """Scores [N, M, T] of every image, text and token; 0 where either side has nothing real."""
     scores = np.zeros((len(regions), len(tokens), tokens.shape[1]))

@@ -9,6 +9,8 @@ from scipy import linalg, optimize
 
 from tvdim_jax.evals.labelled import LabelledFeatures, known_entries
 
+_WIDEST_CURVATURE = 4096
+
 
 class LogisticProblem(NamedTuple):
     """What is fitted.
@@ -20,14 +22,15 @@ class LogisticProblem(NamedTuple):
         in their weights only share one compilation.
       num_rows: float32 scalar, rows that take part.
       curvature: float64 `[D + 1, D + 1]`, the second moments of the rows that take part, with a
-        column of ones for the bias, times the mean variance of a label.
+        column of ones for the bias, times the mean variance of a label; None for D above 4096,
+        where factoring it costs more than it saves.
     """
 
     features: jax.Array
     labels: jax.Array
     weight: jax.Array
     num_rows: jax.Array
-    curvature: np.ndarray
+    curvature: np.ndarray | None
 
 
 class LogisticFit(NamedTuple):
@@ -63,17 +66,26 @@ def make_problem(train: LabelledFeatures, rows: np.ndarray | None = None) -> Log
     single = train.labels.ndim == 1
     taken = np.ones(train.features.shape[0], dtype=bool) if rows is None else rows
     weight = known_entries(train) & (taken if single else taken[:, None])
-    shares = np.bincount(train.labels[taken]) if single else (train.labels & weight).sum(axis=0)
-    shares = shares / max(int(taken.sum()), 1)
-    inputs = np.c_[train.features[taken], np.ones(int(taken.sum()))].astype(np.float32)
-    second_moments = (inputs.T @ inputs).astype(np.float64)
     return LogisticProblem(
         features=jnp.asarray(train.features, jnp.float32),
         labels=jnp.asarray(train.labels, jnp.int32 if single else jnp.float32),
         weight=jnp.asarray(weight, jnp.float32),
         num_rows=jnp.float32(taken.sum()),
-        curvature=max(float(np.mean(shares * (1 - shares))), 1e-3) * second_moments,
+        curvature=_curvature(train, weight, taken),
     )
+
+
+def _curvature(train: LabelledFeatures, weight: np.ndarray, taken: np.ndarray) -> np.ndarray | None:
+    """See `LogisticProblem`."""
+    if train.features.shape[1] > _WIDEST_CURVATURE:
+        return None
+    if train.labels.ndim == 1:
+        shares = np.bincount(train.labels[taken]) / taken.sum()
+    else:
+        shares = (train.labels & weight).sum(axis=0) / taken.sum()
+    inputs = np.c_[train.features[taken], np.ones(taken.sum())].astype(np.float32)
+    variance = max(float(np.mean(shares * (1 - shares))), 1e-3)
+    return variance * (inputs.T @ inputs).astype(np.float64)
 
 
 def fit_logistic(
@@ -103,30 +115,47 @@ def fit_logistic(
       The fit.
     """
     shape = (problem.features.shape[1] + 1, num_classes)
-    num_rows = float(problem.num_rows)
-    penalised = np.append(np.full(shape[0] - 1, penalty), 0.0)
-    # L-BFGS sees L^T W, where L L^T is about the Hessian: the same minimum, in tens of steps where
-    # correlated features would need hundreds.
-    factor = linalg.cholesky((problem.curvature + np.diag(penalised)) / num_rows, lower=True)
+    factor = _factor(problem, penalty)
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        parameters = linalg.solve_triangular(factor, flat.reshape(shape), lower=True, trans="T")
+        parameters = _solve(factor, flat.reshape(shape), "T")
         value, gradient = _objective_and_gradient(
             jnp.asarray(parameters, jnp.float32),
             (problem.features, problem.labels, problem.weight),
             problem.num_rows,
             penalty,
         )
-        return float(value), linalg.solve_triangular(factor, gradient, lower=True).ravel()
+        return float(value), _solve(factor, np.asarray(gradient), "N").ravel()
 
     initial = np.zeros(shape) if start is None else np.vstack([start.weights, start.bias])
+    initial = initial if factor is None else factor.T @ initial
     limits = {"maxiter": 2000, "maxfun": 4000, "maxcor": 20, "ftol": tolerance, "gtol": 1e-6}
     found = optimize.minimize(
-        objective, (factor.T @ initial).ravel(), method="L-BFGS-B", jac=True, options=limits
+        objective, initial.ravel(), method="L-BFGS-B", jac=True, options=limits
     )
-    parameters = linalg.solve_triangular(factor, found.x.reshape(shape), lower=True, trans="T")
-    parameters = parameters.astype(np.float32)
+    parameters = _solve(factor, found.x.reshape(shape), "T").astype(np.float32)
     return LogisticFit(parameters[:-1], parameters[-1], float(found.fun), bool(found.success))
+
+
+def _factor(problem: LogisticProblem, penalty: float) -> np.ndarray | None:
+    """Lower L with L L^T about the Hessian of the objective.
+
+    L-BFGS sees `L^T W` instead of W: the same minimum, in tens of steps where correlated features
+    need hundreds. None = W itself.
+    """
+    if problem.curvature is None:
+        return None
+    penalties = np.full(problem.curvature.shape[0], penalty)
+    penalties[-1] = 0.0  # the bias
+    hessian = (problem.curvature + np.diag(penalties)) / float(problem.num_rows)
+    return linalg.cholesky(hessian, lower=True)
+
+
+def _solve(factor: np.ndarray | None, right: np.ndarray, transposed: str) -> np.ndarray:
+    """`L^-1 right` ("N") or `L^-T right` ("T"), float64."""
+    if factor is None:
+        return right.astype(np.float64)
+    return linalg.solve_triangular(factor, right, lower=True, trans=transposed)
 
 
 @jax.jit

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-_GRID = 16  # side of the pixel grid
+_RAW_SIDE = 32  # most pixels a side that are features
+_GRID = 16  # side of the thumbnail
 _CELLS = 4  # cells of gradient orientations per side
 _ORIENTATIONS = 8
 _BLOCK = 128  # images at a time
@@ -10,19 +11,21 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def raw_pixels(images: np.ndarray) -> np.ndarray:
-    """Every pixel as a feature.
+    """Every pixel as a feature, of images averaged down to 32 x 32 where they are larger.
 
     Args:
       images: uint8 `[n, h, w, 3]`.
 
     Returns:
-      float32 `[n, h * w * 3]` in [0, 1].
+      float32 `[n, min(h, 32) * min(w, 32) * 3]` in [0, 1].
 
     Raises:
       ValueError: not uint8 RGB images.
     """
     _check(images)
-    return images.reshape(images.shape[0], -1).astype(np.float32) / 255.0
+    height, width = (min(size, _RAW_SIDE) for size in images.shape[1:3])
+    blocks = [images[start : start + _BLOCK] for start in range(0, images.shape[0], _BLOCK)]
+    return np.concatenate([_shrink(_unit(block), height, width) for block in blocks])
 
 
 def pixels_and_gradients(images: np.ndarray) -> np.ndarray:
@@ -49,25 +52,34 @@ def pixels_and_gradients(images: np.ndarray) -> np.ndarray:
             f"{images.shape[1]} x {images.shape[2]}; use raw_pixels"
         )
     blocks = [images[start : start + _BLOCK] for start in range(0, images.shape[0], _BLOCK)]
-    return np.concatenate([_describe(block.astype(np.float32) / 255.0) for block in blocks])
+    return np.concatenate([_describe(_unit(block)) for block in blocks])
+
+
+def _unit(images: np.ndarray) -> np.ndarray:
+    """Bytes to float32 in [0, 1]."""
+    return images.astype(np.float32) / 255.0
 
 
 def _describe(images: np.ndarray) -> np.ndarray:
-    num_images, height, width, _ = images.shape
-    rows, columns = _averages(height), _averages(width)
-    thumbnail = np.einsum("ah,nhwc,bw->nabc", rows, images, columns, optimize=True)
     histograms = _orientation_histograms(images @ _LUMA)
     return np.concatenate(
-        [thumbnail.reshape(num_images, -1), histograms.reshape(num_images, -1)], axis=1
+        [_shrink(images, _GRID, _GRID), histograms.reshape(images.shape[0], -1)], axis=1
     )
 
 
-def _averages(size: int) -> np.ndarray:
-    """`[16, size]`: row a averages the pixels under its 1/16 of the axis, weighed by overlap."""
-    low = np.arange(_GRID)[:, None] * size / _GRID
+def _shrink(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Area averages: `[n, h, w, 3]` -> `[n, height * width * 3]`."""
+    rows, columns = _averages(images.shape[1], height), _averages(images.shape[2], width)
+    shrunk = np.einsum("ah,nhwc,bw->nabc", rows, images, columns, optimize=True)
+    return shrunk.reshape(images.shape[0], -1)
+
+
+def _averages(size: int, num_parts: int) -> np.ndarray:
+    """`[num_parts, size]`: row a averages the pixels under its part of the axis, by overlap."""
+    low = np.arange(num_parts)[:, None] * size / num_parts
     pixel = np.arange(size)[None, :]
-    overlap = np.minimum(low + size / _GRID, pixel + 1) - np.maximum(low, pixel)
-    return (np.clip(overlap, 0, None) * _GRID / size).astype(np.float32)
+    overlap = np.minimum(low + size / num_parts, pixel + 1) - np.maximum(low, pixel)
+    return (np.clip(overlap, 0, None) * num_parts / size).astype(np.float32)
 
 
 def _orientation_histograms(luma: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from tvdim_jax.augment import make_two_views
@@ -46,3 +47,19 @@ def make_objective(config: ConfigDict) -> Any:
         region_pool=options.region_pool,
         clip=options.clip,
     )
+
+
+def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+    """A global training batch, as the data room makes it."""
+    rows, side = config.train.batch_size, config.data.image_size
+    shapes = {
+        "image": ((rows, side, side, 3), jnp.uint8),
+        "image_id": ((rows,), jnp.int32),
+        "text_id": ((rows,), jnp.int32),
+        "where": ((rows,), jnp.bool_),
+    }
+    if uses_text(config):
+        length = config.tokenizer.max_length
+        shapes["token_ids"] = ((rows, length), jnp.int32)
+        shapes["token_valid"] = ((rows, length), jnp.bool_)
+    return {name: jax.ShapeDtypeStruct(*spec) for name, spec in shapes.items()}

@@ -106,7 +106,7 @@ def results_table(rows: Rows, test_name: str) -> Table:
         if task != "retrieval" or name.endswith("R@10")
     ]
     title = f"{test_name}: frozen features, percent"
-    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1), pad_edge=False)
+    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("features", no_wrap=True)
     for task, name in columns:
         heading = name.rsplit("_", 1) if task == "retrieval" else (task, name)

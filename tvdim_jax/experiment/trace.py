@@ -3,12 +3,10 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_text
 from tvdim_jax.experiment.model import make_model
-from tvdim_jax.experiment.objective import make_loss_fn
+from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
 from tvdim_jax.experiment.training import init_state, optimizer_of
 from tvdim_jax.train.state import TrainState
 from tvdim_jax.train.step import make_train_step
@@ -28,19 +26,3 @@ def trace(config: ConfigDict) -> tuple[TrainState, dict[str, Any]]:
     state = jax.eval_shape(lambda: init_state(config, model, tx))
     step = make_train_step(make_loss_fn(config, model), tx)
     return jax.eval_shape(step, state, batch_shapes(config))
-
-
-def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
-    """A global training batch, as the data room makes it."""
-    rows, side = config.train.batch_size, config.data.image_size
-    shapes = {
-        "image": ((rows, side, side, 3), jnp.uint8),
-        "image_id": ((rows,), jnp.int32),
-        "text_id": ((rows,), jnp.int32),
-        "where": ((rows,), jnp.bool_),
-    }
-    if uses_text(config):
-        length = config.tokenizer.max_length
-        shapes["token_ids"] = ((rows, length), jnp.int32)
-        shapes["token_valid"] = ((rows, length), jnp.bool_)
-    return {name: jax.ShapeDtypeStruct(*spec) for name, spec in shapes.items()}

@@ -1,6 +1,7 @@
 """A whole run: run folder, data, model, loop, evaluation."""
 
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import data, run_folder
 from tvdim_jax.experiment.evaluation import Splits, evaluate, make_encoders
 from tvdim_jax.experiment.model import Model, make_model
-from tvdim_jax.experiment.objective import make_loss_fn
+from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
 from tvdim_jax.experiment.summary import evaluate_and_report, evaluation_row, is_evaluated
 from tvdim_jax.prng import named_key
 from tvdim_jax.train import digest, metrics, sharding
@@ -25,7 +26,7 @@ from tvdim_jax.train.checkpoint import Checkpoints
 from tvdim_jax.train.loop import Hooks, train
 from tvdim_jax.train.optimizer import make_optimizer, make_schedule
 from tvdim_jax.train.state import TrainState, new_state
-from tvdim_jax.train.step import make_train_step
+from tvdim_jax.train.step import TrainStep, make_train_step
 
 
 class Run(NamedTuple):
@@ -168,7 +169,7 @@ def _train(
     run: Run, state: TrainState, tx: Any, checkpoints: Checkpoints, ledger: BadExamples
 ) -> TrainState:
     config = run.config
-    step_fn = sharding.compile_step(make_train_step(make_loss_fn(config, run.model), tx), run.mesh)
+    step_fn = _compile(run, state, tx)
     stream = data.open_stream(
         config, run.splits.train, run.tokenizer, ledger, start_step=int(state.step)
     )
@@ -176,7 +177,7 @@ def _train(
     with (
         closing(stream),
         stop_on_signal() as told_to_stop,
-        run.console.status("compiling the first update") as status,
+        run.console.status("training") as status,
     ):
         hooks = Hooks(
             log=lambda step, values: _log(run, step, values, ledger, status.update),
@@ -197,6 +198,17 @@ def _train(
             eval_every=config.eval.every,
             max_nonfinite_steps=config.train.max_nonfinite_steps,
         )
+
+
+def _compile(run: Run, state: TrainState, tx: Any) -> TrainStep:
+    """The update, compiled ahead of the loop so that its rates and ETA are those of the updates."""
+    train_step = make_train_step(make_loss_fn(run.config, run.model), tx)
+    start = time.perf_counter()
+    with run.console.status("compiling the update"):
+        jitted = sharding.compile_step(train_step, run.mesh)
+        compiled = jitted.lower(state, batch_shapes(run.config)).compile()
+    run.console.print(f"compiled the update in {time.perf_counter() - start:.0f} s")
+    return compiled
 
 
 def _log(

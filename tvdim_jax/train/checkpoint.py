@@ -138,7 +138,7 @@ class Checkpoints:
         self._manager.close()
         if jax.process_index() == 0:
             taken = len(list(self._folder.glob(f"{step}.corrupt*")))
-            suffix = f".{taken + 1}" if False else ""
+            suffix = f".{taken + 1}" if taken else ""
             (self._folder / str(step)).rename(self._folder / f"{step}.corrupt{suffix}")
         multihost_utils.sync_global_devices(f"set aside {step}")
         self._manager = self._open()
