@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
+from tvdim_jax.experiment.data import prepare_coco
+
 _PREPARE = """\
 Write COCO captions as a TFDS data set in ArrayRecord, without TensorFlow.
 Reads a local COCO folder (annotations/captions_*.json, train2014/ or train2017/, ...); without
@@ -33,8 +35,5 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
 
 def run_prepare(args: argparse.Namespace, _: Sequence[str]) -> int:
     """Runs `data prepare`; see `tvdim_jax.cli.entry.main` for the exit codes."""
-    # Only here: TFDS is slow to import and no other verb needs it.
-    from tvdim_jax.data.sources.coco import prepare_coco  # noqa: PLC0415
-
-    prepare_coco(args.from_dir, args.data_dir)
+    print(prepare_coco(args.from_dir, args.data_dir))  # noqa: T201
     return 0

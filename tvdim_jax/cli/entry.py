@@ -6,12 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from tvdim_jax.cli import data, evaluate, train
-from tvdim_jax.config import ConfigError
-from tvdim_jax.data.errors import BadDataError, DataError
-from tvdim_jax.train.checkpoint import CheckpointError
-from tvdim_jax.train.loop import NonFiniteError
+from tvdim_jax.experiment import errors
 
-DONE, FAILED, BAD_INPUT = 0, 1, 2
+FAILED, WRONG_INPUT = 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,10 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return args.run(args, rest)
-    except (ConfigError, DataError, CheckpointError) as error:
+    except errors.BAD_INPUT as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return BAD_INPUT
-    except (BadDataError, NonFiniteError) as error:
+        return WRONG_INPUT
+    except errors.FAILED_RUN as error:
         print(f"stopped: {error}", file=sys.stderr)  # noqa: T201
         return FAILED
     except BrokenPipeError:  # the reader of our output, such as head, has left

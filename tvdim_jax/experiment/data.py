@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
@@ -20,11 +21,17 @@ from tvdim_jax.data.tokenizer import (
     tokenizer_from_vocab,
     train_tokenizer,
 )
-from tvdim_jax.experiment.evaluation import Splits
 from tvdim_jax.experiment.run_folder import tokenizer_path
 
 TOKENIZER_WAIT_SECONDS = 600
 UNSEEN_SCENES_SEED = 1  # the training scenes have seed 0
+
+
+class Splits(NamedTuple):
+    """The sources of a run: the encoder and the probe learn from `train`, `test` is scored."""
+
+    train: Source
+    test: Source
 
 
 def make_splits(config: ConfigDict) -> Splits:
@@ -63,6 +70,27 @@ def _clean_splits(config: ConfigDict) -> Splits:
         CaptionsFolder(data.path, split="train", validation_fraction=fraction),
         CaptionsFolder(data.path, split="validation", validation_fraction=fraction),
     )
+
+
+def prepare_coco(from_dir: str | None, data_dir: str) -> str:
+    """Writes COCO captions as a TFDS data set.
+
+    Args:
+      from_dir: a local COCO folder; None downloads the official archives.
+      data_dir: where TFDS keeps its sets; "" is its default.
+
+    Returns:
+      What was written, for people.
+
+    Raises:
+      DataError: the folder is not one of COCO.
+    """
+    from tvdim_jax.data.sources import coco  # noqa: PLC0415, as above
+
+    prepared = coco.prepare_coco(from_dir, data_dir)
+    splits = ", ".join(f"{name} {count:,}" for name, count in prepared.num_examples.items())
+    skipped = "".join(f"; {count:,} left out: {why}" for why, count in prepared.skipped.items())
+    return f"prepared {prepared.folder}: {splits} images{skipped}"
 
 
 def make_tokenizer(config: ConfigDict, source: Source, workdir: Path) -> Tokenizer:

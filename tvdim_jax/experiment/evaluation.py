@@ -14,18 +14,12 @@ from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.evals import features, knn, linear_probe, pixels, retrieval
 from tvdim_jax.evals.labelled import LabelledFeatures
+from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.model import Model
 from tvdim_jax.train.sharding import make_mesh, replicated, split_over_data
 
 Embed = Callable[[dict[str, np.ndarray]], Any]
 Result = dict[str, Any]
-
-
-class Splits(NamedTuple):
-    """The sources of an evaluation: the probe is fitted on `train` and scored on `test`."""
-
-    train: Source
-    test: Source
 
 
 class Encoders(NamedTuple):

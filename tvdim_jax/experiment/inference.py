@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,34 +20,39 @@ from tvdim_jax.train.checkpoint import restore_part
 BATCH_SIZE = 256
 
 
-class TrainedModel:
-    """The encoders of a finished or stopped run; made by `tvdim_jax.load`.
+class TrainedRun(NamedTuple):
+    """What a run folder holds, its training state left out.
 
-    Args:
+    Attributes:
       config: of the run.
-      tokenizer: of the run; None for a run without text.
+      tokenizer: None for a run without text.
       model: pure encoder functions.
-      params: trained parameters.
+      params: trained parameters, on the default device.
       variables: batch statistics.
+      step: updates that they have seen.
     """
 
-    def __init__(
-        self,
-        config: ConfigDict,
-        tokenizer: Tokenizer | None,
-        model: Model,
-        params: Any,
-        variables: Any,
-    ) -> None:
-        self._config = config
-        self._tokenizer = tokenizer
-        self._trees = (params, variables)
-        view = make_eval_view(config.augment, config.model.image_size)
+    config: ConfigDict
+    tokenizer: Tokenizer | None
+    model: Model
+    params: Any
+    variables: Any
+    step: int
+
+
+class TrainedModel:
+    """The encoders of a finished or stopped run; made by `tvdim_jax.load`."""
+
+    def __init__(self, run: TrainedRun) -> None:
+        self._size = run.config.data.image_size
+        self._tokenizer = run.tokenizer
+        self._trees = (run.params, run.variables)
+        image, text = run.model.image, run.model.text
+        view = make_eval_view(run.config.augment, run.config.model.image_size)
         self._image = jax.jit(
-            lambda trees, images: model.image(*trees, view(images), train=False, key=None)[0]
+            lambda trees, images: image(*trees, view(images), train=False, key=None)[0]
         )
-        if model.text is not None:
-            text = model.text
+        if text is not None:
             self._text = jax.jit(
                 lambda trees, ids, valid: text(*trees, ids, valid, train=False, key=None)[0]
             )
@@ -120,8 +125,7 @@ class TrainedModel:
                     f"an image must be uint8 [H, W, 3] in RGB, got {image.dtype} {image.shape}; "
                     "convert it with np.asarray(PIL.Image.open(path).convert('RGB'))"
                 )
-        size = self._config.data.image_size
-        return np.stack([resize_square(image, size) for image in images])
+        return np.stack([resize_square(image, self._size) for image in images])
 
 
 def _normalised(x: np.ndarray) -> np.ndarray:
@@ -141,24 +145,31 @@ def load(path: str | Path) -> TrainedModel:
       ConfigError: there is no run in that folder.
       CheckpointError: the run has no checkpoint yet.
     """
-    workdir = Path(path)
+    return TrainedModel(open_trained(Path(path)))
+
+
+def open_trained(workdir: Path) -> TrainedRun:
+    """Reads config, tokenizer and newest checkpoint of a run folder, which may have been moved.
+
+    Raises:
+      ConfigError: there is no run in that folder.
+      CheckpointError: the run has no checkpoint yet.
+    """
     config = run_folder.read_config(workdir)
+    with config.unlocked():
+        config.workdir = str(workdir)
     tokenizer = None
     if uses_text(config):
         tokenizer = Tokenizer.load(run_folder.tokenizer_path(workdir))
     model = make_model(config, tokenizer.vocab_size if tokenizer else 0)
-    params, variables, _ = restore_trained(model, workdir)
-    return TrainedModel(config, tokenizer, model, params, variables)
-
-
-def restore_trained(model: Model, workdir: Path) -> tuple[Any, Any, int]:
-    """Parameters, variables and step of the newest checkpoint, on the default device."""
-    params, variables = jax.eval_shape(lambda: model.init(jax.random.key(0)))
+    params, variables = jax.eval_shape(model.init, jax.random.key(0))
     step = jax.ShapeDtypeStruct((), jnp.int32)
     device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     target = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device),
         {"params": params, "variables": variables, "step": step},
     )
-    restored = restore_part(run_folder.checkpoints_path(workdir), target)
-    return restored["params"], restored["variables"], int(restored["step"])
+    trained = restore_part(run_folder.checkpoints_path(workdir), target)
+    return TrainedRun(
+        config, tokenizer, model, trained["params"], trained["variables"], int(trained["step"])
+    )

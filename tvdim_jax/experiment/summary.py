@@ -11,15 +11,17 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from tvdim_jax.config import TASKS, ConfigError
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import run_folder
+from tvdim_jax.experiment.data import Splits, make_splits
 from tvdim_jax.experiment.evaluation import (
     Result,
-    Splits,
     evaluate,
     make_encoders,
     pixel_baselines,
 )
+from tvdim_jax.experiment.inference import open_trained
 from tvdim_jax.experiment.model import Model
 from tvdim_jax.prng import named_key
 from tvdim_jax.train import metrics
@@ -79,6 +81,33 @@ def evaluate_and_report(
     if rows[TRAINED]:
         console.print(results_table(rows, test_name))
     return rows
+
+
+def evaluate_run(workdir: Path, tasks: Sequence[str] | None, console: Console) -> Rows:
+    """Evaluates the newest checkpoint of a run again; see `evaluate_and_report`.
+
+    Args:
+      workdir: the run folder, which may have been moved.
+      tasks: some of linear_probe, knn, retrieval; None takes those of the run.
+      console: where the table goes.
+
+    Raises:
+      ConfigError: there is no run, or a task is unknown.
+    """
+    run = open_trained(workdir)
+    for task in tasks or ():
+        if task not in TASKS:
+            raise ConfigError(f"unknown task {task!r}, wanted some of {','.join(TASKS)}")
+    return evaluate_and_report(
+        run.config,
+        make_splits(run.config),
+        run.tokenizer,
+        run.model,
+        (run.params, run.variables),
+        step=run.step,
+        tasks=run.config.eval.tasks if tasks is None else tasks,
+        console=console,
+    )
 
 
 def is_evaluated(workdir: Path, config: ConfigDict) -> bool:

@@ -16,7 +16,8 @@ from tvdim_jax.config import ConfigError, uses_text
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import data, run_folder
-from tvdim_jax.experiment.evaluation import Splits, evaluate, make_encoders
+from tvdim_jax.experiment.data import Splits
+from tvdim_jax.experiment.evaluation import evaluate, make_encoders
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
 from tvdim_jax.experiment.summary import evaluate_and_report, evaluation_row, is_evaluated
@@ -254,8 +255,14 @@ def _save_batch(workdir: Path, step: int, batch: Any) -> None:
 
 @contextmanager
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGTERM and SIGINT only set what the yielded function tells: save and stop."""
+    """Inside, SIGTERM and SIGINT only set what the yielded function tells: save and stop.
+
+    With several processes jax has its own handler, and they agree on the step at which to stop.
+    """
     told: list[int] = []
+    if jax.process_count() > 1:
+        yield lambda: False
+        return
     old = {
         number: signal.signal(number, lambda got, _: told.append(got))
         for number in (signal.SIGTERM, signal.SIGINT)
