@@ -31,7 +31,7 @@ DEMO = str(Path(__file__).parents[1] / "configs" / "demo.py")
 AMDIM = {
     "C1": ("amdim_cpu_small", 32, 32, 0.57),
     "C2": ("amdim_cpu_medium", 32, 64, 2.43),
-    "C3": ("amdim_cpu_64px", 64, 32, 1.64),
+    "C3": ("amdim_cpu_wide", 64, 32, 1.64),
 }
 
 

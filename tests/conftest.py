@@ -1,5 +1,7 @@
 """Eight fake CPU devices, cheap compilation and strict numerics for every test."""
 
+import contextlib
+import io
 import os
 
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -13,6 +15,22 @@ import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 absl.flags.FLAGS.mark_as_parsed()  # grain reads absl flags
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """Folder of a run that `tvdim train` finished in this process, and what it printed.
+
+    Copy the folder to change it. The probe is not among its tasks: on pixels it takes seconds.
+    """
+    from tests.reference.tiny_run import DEMO, tiny_words
+    from tvdim_jax.cli import main
+
+    workdir = tmp_path_factory.mktemp("tiny") / "run"
+    words = tiny_words(workdir, eval__tasks="('knn','retrieval')", eval__every=4)
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        assert main(["train", f"--config={DEMO}", *words]) == 0
+    return workdir, output.getvalue()
 
 
 @pytest.fixture

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
+
+from tvdim_jax import config
 
 REPOSITORY = Path(__file__).parents[2]
 DEMO = str(REPOSITORY / "configs" / "demo.py")
@@ -36,6 +39,11 @@ def tiny_words(workdir: Path, **changes: object) -> list[str]:
     return [f"--config.{name}={value}" for name, value in fields.items()]
 
 
+def tiny_config(workdir: Path | str = "unused", **changes: object) -> ConfigDict:
+    """The config of such a run; changes as in `tiny_words`."""
+    return config.load(DEMO, tiny_words(Path(workdir), **changes))
+
+
 def run_main(
     words: Sequence[str], *, num_devices: int = 1, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
@@ -49,6 +57,29 @@ def run_main(
         timeout=600,
         check=False,
     )
+
+
+def start_main(
+    words: Sequence[str], *, num_devices: int = 1, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
+    """The same, running on, its output in `stdout`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tvdim_jax.main", *words],
+        env={**environment(num_devices, env), "PYTHONUNBUFFERED": "1"},
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """What the process prints up to the first line with `text`."""
+    output = ""
+    for line in process.stdout:
+        output += line
+        if text in line:
+            return output
+    raise AssertionError(f"the process ended without printing {text!r}: {output}")
 
 
 def environment(num_devices: int, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -84,9 +115,7 @@ def write_captions_folder(folder: Path, num_images: int = 48) -> Path:
         captions = [f"a {words[0]} {words[1]} picture", f"noise, {words[1]}, {words[0]} {index}"]
         labels = ["red"] * bool(is_red) + ["dark"] * bool(is_dark)
         ambiguous = ["dark"] if index % 7 == 0 and not is_dark else []
-        rows.append(
-            {"image": name, "captions": captions, "labels": labels, "ambiguous": ambiguous}
-        )
+        rows.append({"image": name, "captions": captions, "labels": labels, "ambiguous": ambiguous})
     lines = [json.dumps(row) for row in rows]
     (folder / "captions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder

@@ -5,19 +5,26 @@ from collections.abc import Sequence
 
 from tvdim_jax.experiment.data import prepare_coco
 
-_PREPARE = """\
+_EXAMPLE = """\
+example:
+  tvdim data prepare coco --from ~/coco --data_dir ~/tensorflow_datasets
+"""
+_PREPARE = f"""\
 Write COCO captions as a TFDS data set in ArrayRecord, without TensorFlow.
 Reads a local COCO folder (annotations/captions_*.json, train2014/ or train2017/, ...); without
 --from it downloads the official archives.
 
-example:
-  tvdim data prepare coco --from ~/coco --data_dir ~/tensorflow_datasets
-"""
+{_EXAMPLE}"""
 
 
 def add_parser(verbs: argparse._SubParsersAction) -> None:
     """Adds the verb to the console script."""
-    parser = verbs.add_parser("data", help="prepare data sets")
+    parser = verbs.add_parser(
+        "data",
+        help="prepare data sets",
+        description=f"Prepare data sets.\n\n{_EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     prepare = actions.add_parser(
         "prepare",

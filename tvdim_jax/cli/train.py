@@ -55,15 +55,25 @@ def join_processes() -> None:
     """Joins the processes of a multi-process run.
 
     Raises:
-      ConfigError: the environment names only a part of what is needed.
+      ConfigError: the environment names only a part of what is needed, or not in numbers.
     """
     names = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
     given = [name for name in names if os.environ.get(name)]
     if not given:
-        jax.distributed.initialize()
+        try:
+            jax.distributed.initialize()
+        except ValueError as error:  # neither a TPU pod nor SLURM
+            raise ConfigError(
+                f"--distributed found no cluster ({error}): set {', '.join(names)}"
+            ) from error
         return
     if len(given) < len(names):
         missing = ", ".join(name for name in names if name not in given)
         raise ConfigError(f"--distributed got {', '.join(given)} but not {missing}: set all three")
     address, count, index = (os.environ[name] for name in names)
+    if not (count.isdecimal() and index.isdecimal() and int(index) < int(count)):
+        raise ConfigError(
+            f"--distributed got process {index!r} of {count!r}: set JAX_NUM_PROCESSES to a number "
+            "and JAX_PROCESS_ID to one below it, from 0"
+        )
     jax.distributed.initialize(address, int(count), int(index))

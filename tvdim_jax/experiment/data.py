@@ -42,8 +42,6 @@ def make_splits(config: ConfigDict) -> Splits:
       DataError: the data are not there or cannot be read.
     """
     splits = _clean_splits(config)
-    if not config.data.noise_rate:
-        return splits
     noisy = with_caption_noise(splits.train, config.data.noise_rate, config.data.noise_seed)
     return splits._replace(train=noisy)
 

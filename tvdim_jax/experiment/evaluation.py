@@ -1,7 +1,8 @@
 """The evaluation of one encoder: features of both splits, then each task on them."""
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from tvdim_jax.augment import make_eval_view
+from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.eval_batches import caption_table, labels_matrix, make_eval_batches
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
@@ -18,8 +20,13 @@ from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.model import Model
 from tvdim_jax.train.sharding import make_mesh, replicated, split_over_data
 
-Embed = Callable[[dict[str, np.ndarray]], Any]
+Embed = Callable[[Mapping[str, Any]], Any]
 Result = dict[str, Any]
+NUM_NEIGHBORS = 20  # of kNN, or the whole training part where it is smaller
+
+
+class EvaluationError(RuntimeError):
+    """Features or labels that no task can score; its text is one line."""
 
 
 class Encoders(NamedTuple):
@@ -38,32 +45,45 @@ class Encoders(NamedTuple):
 
 def make_encoders(config: ConfigDict, model: Model, params: Any, variables: Any) -> Encoders:
     """The encoders in evaluation mode, on the devices of this process."""
-    view = make_eval_view(config.augment, config.model.image_size)
+    embed_image, embed_text = _compiled(model, config.augment, config.model.image_size)
     mesh = make_mesh(jax.local_devices())
     batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
     rows, whole = split_over_data(mesh), replicated(mesh)
     params, variables = jax.device_put((params, variables), whole)
 
+    def image(batch: Mapping[str, Any]) -> jax.Array:
+        return embed_image(params, variables, jax.device_put(batch["image"], rows))
+
+    if embed_text is None:
+        return Encoders(batch_size, image, None)
+
+    def text(batch: Mapping[str, Any]) -> jax.Array:
+        ids, valid = jax.device_put((batch["token_ids"], batch["token_valid"]), rows)
+        return embed_text(params, variables, ids, valid)
+
+    return Encoders(batch_size, image, text)
+
+
+@functools.lru_cache(maxsize=1)  # one compilation serves all evaluations of a run
+def _compiled(
+    model: Model, augment: str, image_size: int
+) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array] | None]:
+    """(params, variables, a batch's arrays) -> global features, of images and of texts."""
+    view = make_eval_view(augment, image_size)
+
     @jax.jit
     def embed_image(params: Any, variables: Any, images: jax.Array) -> jax.Array:
         return model.image(params, variables, view(images), train=False, key=None)[0][0]
 
-    def image(batch: dict[str, np.ndarray]) -> jax.Array:
-        return embed_image(params, variables, jax.device_put(batch["image"], rows))
-
     if model.text is None:
-        return Encoders(batch_size, image, None)
+        return embed_image, None
     encode_text = model.text
 
     @jax.jit
     def embed_text(params: Any, variables: Any, ids: jax.Array, valid: jax.Array) -> jax.Array:
         return encode_text(params, variables, ids, valid, train=False, key=None)[0][0]
 
-    def text(batch: dict[str, np.ndarray]) -> jax.Array:
-        ids, valid = jax.device_put((batch["token_ids"], batch["token_valid"]), rows)
-        return embed_text(params, variables, ids, valid)
-
-    return Encoders(batch_size, image, text)
+    return embed_image, embed_text
 
 
 def evaluate(
@@ -73,6 +93,7 @@ def evaluate(
     config: ConfigDict,
     *,
     tasks: Sequence[str],
+    ledger: BadExamples | None = None,
 ) -> dict[str, Result]:
     """Runs the tasks on the features of one pair of encoders.
 
@@ -82,24 +103,43 @@ def evaluate(
       tokenizer: of the run; None without text.
       config: of the run; sizes of the splits and of the images.
       tasks: some of linear_probe, knn, retrieval; retrieval is left out without text.
+      ledger: gets the images that could not be read and do not count.
 
     Returns:
       Task -> result with its `metrics` and its protocol.
+
+    Raises:
+      EvaluationError: no readable image, features that are not finite, too few labels.
     """
     wanted = [task for task in tasks if task != "retrieval" or encoders.text is not None]
-    test_batches = _batches(splits.test, config, config.eval.num_test_examples, encoders.batch_size)
-    test_x, test_rows = features.extract(encoders.image, test_batches)
+    if not wanted:
+        return {}
+    try:
+        return _score(encoders, splits, tokenizer, config, tasks=wanted, ledger=ledger)
+    except ValueError as error:
+        raise EvaluationError(f"cannot evaluate: {error}") from error
+
+
+def _score(
+    encoders: Encoders,
+    splits: Splits,
+    tokenizer: Tokenizer | None,
+    config: ConfigDict,
+    *,
+    tasks: Sequence[str],
+    ledger: BadExamples | None,
+) -> dict[str, Result]:
+    def extract(source: Source, limit: int) -> tuple[np.ndarray, np.ndarray]:
+        batches = _batches(source, config, limit, encoders.batch_size, ledger)
+        return features.extract(encoders.image, batches)
+
+    test_x, test_rows = extract(splits.test, config.eval.num_test_examples)
     results: dict[str, Result] = {}
-    if {"linear_probe", "knn"} & set(wanted):
-        train_batches = _batches(
-            splits.train, config, config.eval.num_train_examples, encoders.batch_size
-        )
-        train_x, train_rows = features.extract(encoders.image, train_batches)
-        results = score_labels(
-            (train_x, train_rows), (test_x, test_rows), splits, wanted, seed=config.seed
-        )
-    if "retrieval" in wanted and encoders.text is not None and tokenizer is not None:
-        texts, text_rows = caption_table(splits.test, test_rows)
+    if {"linear_probe", "knn"} & set(tasks):
+        train = extract(splits.train, config.eval.num_train_examples)
+        results = score_labels(train, (test_x, test_rows), splits, tasks, seed=config.seed)
+    if "retrieval" in tasks and encoders.text is not None and tokenizer is not None:
+        texts, text_rows = caption_table(splits.test, test_rows.tolist())
         if texts:
             batches = _text_batches(tokenizer, texts, encoders.batch_size)
             text_x, _ = features.extract(encoders.text, batches)
@@ -119,13 +159,14 @@ def score_labels(
 
     Sources without labels have no such results.
     """
-    train_names, _, _ = labels_matrix(splits.train, train[1])
-    test_names, _, _ = labels_matrix(splits.test, test[1])
+    train_rows, test_rows = train[1].tolist(), test[1].tolist()
+    train_names, _, _ = labels_matrix(splits.train, train_rows)
+    test_names, _, _ = labels_matrix(splits.test, test_rows)
     if not train_names or not test_names:
         return {}
     names = sorted({*train_names, *test_names})
-    _, train_y, train_where = labels_matrix(splits.train, train[1], names)
-    _, test_y, test_where = labels_matrix(splits.test, test[1], names)
+    _, train_y, train_where = labels_matrix(splits.train, train_rows, names)
+    _, test_y, test_where = labels_matrix(splits.test, test_rows, names)
     if train_y.ndim != test_y.ndim:  # one part happens to have one label in each row
         train_y, test_y = (_yes_or_no(labels, len(names)) for labels in (train_y, test_y))
     fitted = _labelled(train[0], train_y, train_where)
@@ -135,7 +176,9 @@ def score_labels(
         probe = linear_probe.evaluate(fitted, scored, seed=seed)
         results["linear_probe"] = _record(probe._asdict())
     if "knn" in tasks:
-        results["knn"] = _record(knn.evaluate(fitted, scored)._asdict())
+        num_neighbors = min(NUM_NEIGHBORS, len(train_rows))
+        nearest = knn.evaluate(fitted, scored, num_neighbors=num_neighbors)
+        results["knn"] = _record(nearest._asdict())
     return results
 
 
@@ -184,14 +227,28 @@ def pixel_baselines(splits: Splits, config: ConfigDict, tasks: Sequence[str]) ->
             (splits.test, config.eval.num_test_examples),
         ):
             batches = _batches(source, config, limit, config.eval.batch_size)
-            sets.append(features.extract(lambda batch, f=embed: f(batch["image"]), batches))
+            sets.append(features.extract(_of_images(embed), batches))
         results[name] = score_labels(sets[0], sets[1], splits, tasks, seed=config.seed)
     return results
 
 
-def _batches(source: Source, config: ConfigDict, limit: int, batch_size: int) -> Iterable[Any]:
+def _of_images(embed: Callable[[np.ndarray], np.ndarray]) -> Embed:
+    return lambda batch: embed(batch["image"])
+
+
+def _batches(
+    source: Source,
+    config: ConfigDict,
+    limit: int,
+    batch_size: int,
+    ledger: BadExamples | None = None,
+) -> Iterable[Any]:
     return make_eval_batches(
-        source, image_size=config.data.image_size, batch_size=batch_size, limit=limit
+        source,
+        image_size=config.data.image_size,
+        batch_size=batch_size,
+        limit=limit,
+        ledger=ledger,
     )
 
 

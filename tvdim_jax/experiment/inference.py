@@ -68,7 +68,7 @@ class TrainedModel:
           float32 `[N, D]`, not normalised.
 
         Raises:
-          ValueError: an image is not uint8 RGB.
+          ValueError: no image, or one that is not uint8 RGB.
         """
         stored = self._stored(images)
         parts = [
@@ -87,7 +87,7 @@ class TrainedModel:
           float32 `[N, D]`, not normalised.
 
         Raises:
-          ValueError: the run has no text encoder.
+          ValueError: no text, or the run has no text encoder.
           TypeError: `texts` is one string.
         """
         if self._tokenizer is None:
@@ -97,6 +97,8 @@ class TrainedModel:
             )
         if isinstance(texts, str):
             raise TypeError("encode_text takes a list of texts, got one string; write [text]")
+        if not len(texts):
+            raise ValueError("encode_text got no texts, wanted at least one")
         parts = []
         for start in range(0, len(texts), BATCH_SIZE):
             ids, valid = self._tokenizer.encode(list(texts[start : start + BATCH_SIZE]))
@@ -119,13 +121,17 @@ class TrainedModel:
         return regions @ _normalised(self.encode_text([text])[0])
 
     def _stored(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        for image in images:
-            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        arrays = [np.asarray(image) for image in images]
+        if not arrays:
+            raise ValueError("encode_image got no images, wanted at least one")
+        for array in arrays:
+            if array.dtype != np.uint8 or array.shape[2:] != (3,) or 0 in array.shape:
                 raise ValueError(
-                    f"an image must be uint8 [H, W, 3] in RGB, got {image.dtype} {image.shape}; "
-                    "convert it with np.asarray(PIL.Image.open(path).convert('RGB'))"
+                    f"an image must be uint8 [H, W, 3] in RGB, got {array.dtype} {array.shape}; "
+                    "convert it with np.asarray(PIL.Image.open(path).convert('RGB')), and write "
+                    "[image] for one image"
                 )
-        return np.stack([resize_square(image, self._size) for image in images])
+        return np.stack([resize_square(array, self._size) for array in arrays])
 
 
 def _normalised(x: np.ndarray) -> np.ndarray:
@@ -144,6 +150,7 @@ def load(path: str | Path) -> TrainedModel:
     Raises:
       ConfigError: there is no run in that folder.
       CheckpointError: the run has no checkpoint yet.
+      DataError: its tokenizer cannot be read.
     """
     return TrainedModel(open_trained(Path(path)))
 
@@ -154,10 +161,10 @@ def open_trained(workdir: Path) -> TrainedRun:
     Raises:
       ConfigError: there is no run in that folder.
       CheckpointError: the run has no checkpoint yet.
+      DataError: its tokenizer cannot be read.
     """
     config = run_folder.read_config(workdir)
-    with config.unlocked():
-        config.workdir = str(workdir)
+    config.workdir = str(workdir)
     tokenizer = None
     if uses_text(config):
         tokenizer = Tokenizer.load(run_folder.tokenizer_path(workdir))

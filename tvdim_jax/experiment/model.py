@@ -70,8 +70,8 @@ def make_model(config: ConfigDict, vocab_size: int) -> Model:
         train: bool,
         key: jax.Array | None,
     ) -> tuple[Features, Any]:
-        rngs = {"dropout": key} if train else {}
-        tokens = transformer.apply(
+        rngs: dict[str, Any] = {"dropout": key} if train else {}
+        tokens: Any = transformer.apply(
             {"params": params["text"]}, token_ids, token_valid, train=train, rngs=rngs
         )
         vector, variables = _apply(

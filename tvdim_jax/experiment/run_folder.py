@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from ml_collections import ConfigDict
 
@@ -43,6 +44,8 @@ def evaluation_path(workdir: Path, task: str, name: str) -> Path:
 def open_folder(config: ConfigDict) -> Path:
     """Makes the run folder, or finds that of the same run, and returns it.
 
+    A folder in which nothing was begun, as after an error in the data, takes the new config.
+
     Raises:
       ConfigError: the folder belongs to a run of another config (all fields are listed), or
         cannot be made.
@@ -51,7 +54,8 @@ def open_folder(config: ConfigDict) -> Path:
     path = config_path(workdir)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
+        begun = tokenizer_path(workdir).exists() or checkpoints_path(workdir).exists()
+        if not begun or not path.exists():
             write_json(path, config.to_dict())
             return workdir
     except OSError as error:
@@ -75,14 +79,22 @@ def read_config(workdir: Path) -> ConfigDict:
       ConfigError: there is no run, or its config cannot be read.
     """
     path = config_path(workdir)
-    if not path.is_file():
-        raise ConfigError(f"no run in {str(workdir)!r} (no config.json); name the folder of a run")
-    return from_json(path.read_text(encoding="utf-8"))
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(
+            f"no run in {str(workdir)!r} (no config.json); name the folder of a run"
+        ) from error
+    except (OSError, ValueError) as error:  # ConfigError and UnicodeDecodeError are ValueErrors
+        raise ConfigError(
+            f"cannot use {path}: {error}; mend it, or take the folder of another run"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file in one move, so that nobody reads half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    # Processes of one run may write at the same time, and have equal numbers on different hosts.
+    partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     partial.replace(path)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tvdim_jax.config import TASKS, ConfigError
+from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import run_folder
 from tvdim_jax.experiment.data import Splits, make_splits
@@ -60,6 +61,8 @@ def evaluate_and_report(
       Name of the features -> task -> result.
     """
     start = time.perf_counter()
+    workdir, test_name = Path(config.workdir), splits.test.name
+    ledger = BadExamples(run_folder.bad_examples_path(workdir, 0))
     untrained = model.init(named_key(jax.random.key(config.seed), "init"))
     rows: Rows = {}
     with console.status("evaluating") as status:
@@ -69,17 +72,19 @@ def evaluate_and_report(
         ):
             status.update(f"evaluating: {name}")
             encoders = make_encoders(config, model, params, variables)
-            rows[name] = evaluate(encoders, splits, tokenizer, config, tasks=tasks)
+            rows[name] = evaluate(encoders, splits, tokenizer, config, tasks=tasks, ledger=ledger)
         status.update("evaluating: pixels")
         if {"linear_probe", "knn"} & set(rows[TRAINED]):
             rows.update(pixel_baselines(splits, config, tasks))
-    workdir, test_name = Path(config.workdir), splits.test.name
+    ledger.flush()
     _write_json(rows, workdir, test_name, step)
     seconds = time.perf_counter() - start
     row = {"step": step, **evaluation_row(rows[TRAINED], test_name), EVAL_SECONDS: seconds}
     metrics.append_row(run_folder.metrics_path(workdir), row)
     if rows[TRAINED]:
         console.print(results_table(rows, test_name))
+    elif tasks:
+        console.print(f"nothing to score: no task of {', '.join(tasks)} has its labels or texts")
     return rows
 
 
@@ -94,10 +99,10 @@ def evaluate_run(workdir: Path, tasks: Sequence[str] | None, console: Console) -
     Raises:
       ConfigError: there is no run, or a task is unknown.
     """
-    run = open_trained(workdir)
     for task in tasks or ():
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}, wanted some of {','.join(TASKS)}")
+    run = open_trained(workdir)
     return evaluate_and_report(
         run.config,
         make_splits(run.config),

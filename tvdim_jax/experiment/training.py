@@ -4,11 +4,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -54,7 +56,7 @@ def run_training(config: ConfigDict, console: Console) -> bool:
 
     Raises:
       ConfigError, DataError, CheckpointError: before the first update, one line each.
-      BadDataError, NonFiniteError: from the run itself.
+      BadDataError, NonFiniteError, EvaluationError: from the run itself.
     """
     run = open_run(config, console)
     console.print(banner(run), highlight=False)
@@ -67,7 +69,8 @@ def run_training(config: ConfigDict, console: Console) -> bool:
         if int(state.step) >= config.train.num_steps and is_evaluated(run.workdir, config):
             console.print(f"the run in {run.workdir} is finished: nothing to do")
             return True
-        state = _train(run, state, tx, checkpoints, ledger)
+        if int(state.step) < config.train.num_steps:
+            state = _train(run, state, tx, checkpoints, ledger)
     if int(state.step) < config.train.num_steps:
         console.print(f"stopped and saved at step {int(state.step)}; the same command goes on")
         return False
@@ -84,14 +87,21 @@ def run_training(config: ConfigDict, console: Console) -> bool:
             tasks=config.eval.tasks,
             console=console,
         )
+    # Whoever leaves first takes the run down when it has waited for minutes at the way out.
+    multihost_utils.sync_global_devices("the run is evaluated")
     return True
 
 
 def open_run(config: ConfigDict, console: Console) -> Run:
-    """Opens the data and the run folder and builds the model; no update is made yet."""
+    """Opens the data and the run folder and builds the model; no update is made yet.
+
+    Raises:
+      ConfigError: fields that do not fit together, or a run folder of another config.
+      DataError: data, tokenizer or vocabulary that cannot be used.
+    """
     splits = data.make_splits(config)
     try:
-        jax.eval_shape(make_model(config, config.tokenizer.vocab_size).init, jax.random.key(0))
+        _trace_loss(config)
         sharding.check_divisible(
             config.train.batch_size,
             num_devices=jax.device_count(),
@@ -103,6 +113,14 @@ def open_run(config: ConfigDict, console: Console) -> Run:
     tokenizer = data.make_tokenizer(config, splits.train, workdir) if uses_text(config) else None
     model = make_model(config, tokenizer.vocab_size if tokenizer else 0)
     return Run(config, workdir, splits, tokenizer, model, sharding.make_mesh(), console)
+
+
+def _trace_loss(config: ConfigDict) -> None:
+    """Raises here, before anything is written, what the first update would raise."""
+    model = make_model(config, config.tokenizer.vocab_size)
+    loss_fn, root = make_loss_fn(config, model), jax.random.key(0)
+    params, variables = jax.eval_shape(model.init, root)
+    jax.eval_shape(partial(loss_fn, key=root, step=0), params, variables, batch_shapes(config))
 
 
 def banner(run: Run) -> str:
@@ -206,7 +224,7 @@ def _compile(run: Run, state: TrainState, tx: Any) -> TrainStep:
     train_step = make_train_step(make_loss_fn(run.config, run.model), tx)
     start = time.perf_counter()
     with run.console.status("compiling the update"):
-        jitted = sharding.compile_step(train_step, run.mesh)
+        jitted: Any = sharding.compile_step(train_step, run.mesh)
         compiled = jitted.lower(state, batch_shapes(run.config)).compile()
     run.console.print(f"compiled the update in {time.perf_counter() - start:.0f} s")
     return compiled
@@ -246,7 +264,7 @@ def _local(tree: Any) -> Any:
 
 
 def _save_batch(workdir: Path, step: int, batch: Any) -> None:
-    local = {
+    local: dict[str, Any] = {
         name: np.concatenate([np.asarray(shard.data) for shard in array.addressable_shards])
         for name, array in batch.items()
     }
@@ -257,16 +275,21 @@ def _save_batch(workdir: Path, step: int, batch: Any) -> None:
 def stop_on_signal() -> Iterator[Callable[[], bool]]:
     """Inside, SIGTERM and SIGINT only set what the yielded function tells: save and stop.
 
-    With several processes jax has its own handler, and they agree on the step at which to stop.
+    A second SIGINT (Ctrl-C) is a KeyboardInterrupt, as ever. With several processes jax has its own
+    handler, and they agree on the step at which to stop.
     """
     told: list[int] = []
     if jax.process_count() > 1:
         yield lambda: False
         return
-    old = {
-        number: signal.signal(number, lambda got, _: told.append(got))
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+
+    def note(number: int, _: object) -> None:
+        told.append(number)
+        if number == signal.SIGINT:
+            signal.signal(number, old[number])
+
+    stops = (signal.SIGTERM, signal.SIGINT)
+    old: dict[int, Any] = {number: signal.signal(number, note) for number in stops}
     try:
         yield lambda: bool(told)
     finally:

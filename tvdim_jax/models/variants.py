@@ -16,7 +16,7 @@ IMAGE_VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "amdim_demo": {"ndf": 16, "rkhs": 128, "depth": 2},
     "amdim_cpu_small": {"ndf": 32, "rkhs": 128, "depth": 3},
     "amdim_cpu_medium": {"ndf": 64, "rkhs": 256, "depth": 3},
-    "amdim_cpu_64px": {"ndf": 32, "rkhs": 256, "depth": 2},
+    "amdim_cpu_wide": {"ndf": 32, "rkhs": 256, "depth": 2},
     "amdim_default": {"ndf": 128, "rkhs": 1024, "depth": 3},
     "amdim_cifar_small": {"ndf": 128, "rkhs": 1024, "depth": 10},
     "amdim_cifar_large": {"ndf": 256, "rkhs": 2048, "depth": 10},

@@ -1,0 +1,178 @@
+"""Sources, tokenizer and stream as the config names them."""
+
+import os
+
+import jax
+import numpy as np
+import pytest
+
+from tests.reference.tiny_run import FLICKR8K, tiny_config, tiny_words, write_captions_folder
+from tvdim_jax import config as config_lib
+from tvdim_jax.config import ConfigError
+from tvdim_jax.data.bad_examples import BadExamples
+from tvdim_jax.data.errors import DataError
+from tvdim_jax.data.sources.scenes import Scenes
+from tvdim_jax.experiment import data
+from tvdim_jax.experiment.data import make_splits, make_tokenizer, open_stream
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return write_captions_folder(tmp_path_factory.mktemp("photos") / "set")
+
+
+def captions_config(folder, **changes):
+    return config_lib.load(FLICKR8K, tiny_words("unused", data__path=folder, **changes))
+
+
+def test_scenes_are_tested_on_a_seed_never_trained_on():
+    train, test = make_splits(tiny_config())
+    assert (len(train), len(test)) == (64, 24)
+    assert train.example_id(3) == "scenes/0/3"
+    assert test.example_id(3) == "scenes/1/3"
+    pictures = {source.read_image(row).tobytes() for source in (train, test) for row in range(24)}
+    assert len(pictures) == 48
+
+
+def test_noise_is_in_training_only():
+    train, test = make_splits(tiny_config(data__noise_rate=0.5, data__noise_seed=3))
+    clean_train, clean_test = Scenes(64, 0, 32), Scenes(24, 1, 32)
+    swapped = [train.captions(row) != clean_train.captions(row) for row in range(64)]
+    assert sum(swapped) == 32
+    assert all(test.captions(row) == clean_test.captions(row) for row in range(24))
+    other, _ = make_splits(tiny_config(data__noise_rate=0.5, data__noise_seed=4))
+    assert [other.captions(row) != clean_train.captions(row) for row in range(64)] != swapped
+    assert len({each.digest() for each in (train, other, clean_train)}) == 3
+
+
+def test_no_noise_leaves_the_source_as_it_is():
+    assert isinstance(make_splits(tiny_config()).train, Scenes)
+
+
+def test_captions_without_a_path_say_what_to_add():
+    with pytest.raises(ConfigError) as error:
+        make_splits(captions_config(""))
+    assert str(error.value) == (
+        "config.data.path is empty, and the source 'captions' reads a folder with captions.jsonl: "
+        "add --config.data.path=DIR"
+    )
+
+
+def test_captions_are_split_by_image(photos):
+    train, test = make_splits(captions_config(photos, data__validation_fraction=0.3))
+    names = [{source.example_id(row) for row in range(len(source))} for source in (train, test)]
+    assert len(names[0] | names[1]) == 48
+    assert not names[0] & names[1]
+    assert 5 <= len(test) <= 25
+
+
+def test_coco_that_is_not_prepared_names_the_command(tmp_path):
+    config = tiny_config(data__source="coco", data__path=tmp_path)
+    with pytest.raises(DataError, match="run: tvdim data prepare coco --from DIR --data_dir "):
+        make_splits(config)
+
+
+def test_prepare_coco_passes_both_folders_and_tells_what_it_left_out(monkeypatch, tmp_path):
+    from tvdim_jax.data.sources import coco
+
+    def fake(from_dir, data_dir):
+        assert (from_dir, data_dir) == ("a", "b")
+        return coco.PreparedCoco(tmp_path, {"train": 1200, "val": 3}, {"missing file": 2})
+
+    monkeypatch.setattr(coco, "prepare_coco", fake)
+    assert data.prepare_coco("a", "b") == (
+        f"prepared {tmp_path}: train 1,200, val 3 images; 2 left out: missing file"
+    )
+
+
+def test_the_tokenizer_is_made_once_and_read_again(tmp_path):
+    config = tiny_config(tokenizer__max_length=9, tokenizer__lower_case=False)
+    source = make_splits(config).train
+    first = make_tokenizer(config, source, tmp_path)
+    file = tmp_path / "tokenizer.json"
+    os.utime(file, ns=(5, 5))
+    again = make_tokenizer(config, None, tmp_path)
+    assert file.stat().st_mtime_ns == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["tokenizer.json"]
+    texts = source.captions(0)
+    for one, two in zip(first.encode(texts), again.encode(texts), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert first.vocab_size <= 150
+    assert (first.max_length, first.lower_case, first.add_sep) == (9, False, True)
+
+
+def test_vocab_path_is_honoured(tmp_path):
+    words = ["[PAD]", "[UNK]", "[CLS]", "red", "circle"]
+    vocab = tmp_path / "vocab.txt"
+    vocab.write_text("\n".join(words), encoding="utf-8")
+    config = tiny_config(tokenizer__vocab_path=vocab, tokenizer__add_sep=False)
+    tokenizer = make_tokenizer(config, None, tmp_path)
+    assert tokenizer.vocab_size == 5
+    ids, valid = tokenizer.encode(["Red square circle"])
+    assert ids[0, valid[0]].tolist() == [2, 3, 1, 4]
+
+
+def test_the_tokenizer_reads_so_many_captions(tmp_path):
+    """Two captions an image: of five captions the third image gives its first."""
+
+    class Counting:
+        def __len__(self):
+            return 9
+
+        def captions(self, row):
+            return [f"{'abcdefghi'[row]}x", f"{'abcdefghi'[row]}y"]
+
+    config = tiny_config(tokenizer__num_train_captions=5)
+    tokenizer = make_tokenizer(config, Counting(), tmp_path)
+    letters = [tokenizer.decode(tokenizer.encode([f"{first}x"])[0][0])[1] for first in "abcd"]
+    assert letters[3] == "[UNK]"
+    assert "[UNK]" not in letters[:3]
+
+
+def test_other_processes_wait_for_the_first(monkeypatch, tmp_path):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    monkeypatch.setattr(data, "TOKENIZER_WAIT_SECONDS", 0)
+    config = tiny_config()
+    with pytest.raises(ConfigError, match=r"process 0 has not written .*shared file system"):
+        make_tokenizer(config, make_splits(config).train, tmp_path)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(jax, "process_index", lambda: 0)
+    make_tokenizer(config, make_splits(config).train, tmp_path)
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    assert make_tokenizer(config, None, tmp_path).vocab_size > 10
+
+
+def image_ids(config, tokenizer, *, start_step, num_batches):
+    stream = open_stream(
+        config, make_splits(config).train, tokenizer, BadExamples(), start_step=start_step
+    )
+    batches = [next(stream) for _ in range(num_batches)]
+    stream.close()
+    return np.array([batch["image_id"] for batch in batches])
+
+
+def test_the_stream_starts_at_a_step_and_shares_out_its_rows(monkeypatch):
+    config = tiny_config(data__num_threads=2)
+    whole = image_ids(config, None, start_step=0, num_batches=4)
+    assert whole.shape == (4, 8)
+    later = image_ids(config, None, start_step=2, num_batches=2)
+    np.testing.assert_array_equal(later, whole[2:])
+    seeded = image_ids(tiny_config(seed=1), None, start_step=0, num_batches=4)
+    assert (seeded != whole).any()
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    halves = []
+    for index in (0, 1):
+        monkeypatch.setattr(jax, "process_index", lambda index=index: index)
+        halves.append(image_ids(config, None, start_step=0, num_batches=4))
+    np.testing.assert_array_equal(np.stack(halves, -1).reshape(4, 8), whole)
+
+
+def test_the_stream_has_the_sizes_of_the_config(tmp_path):
+    config = tiny_config(train__batch_size=4, tokenizer__max_length=7, data__image_size=64)
+    splits = make_splits(config)
+    tokenizer = make_tokenizer(config, splits.train, tmp_path)
+    stream = open_stream(config, splits.train, tokenizer, BadExamples(), start_step=0)
+    batch = next(stream)
+    stream.close()
+    assert batch["image"].shape == (4, 64, 64, 3)
+    assert batch["token_ids"].shape == (4, 7)
