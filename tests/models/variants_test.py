@@ -29,7 +29,9 @@ DEFAULT_MILLIONS = {32: (15.83, 4.20), 64: (51.45, 6.30), 128: (51.61, 6.30)}
 
 
 def table_rows(prefix):
-    lines = Path("docs/models.md").resolve().read_text(encoding="utf-8").splitlines()
+    lines = (
+        (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8").splitlines()
+    )
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [row for row in rows if row[0].startswith(prefix)]
 

@@ -26,21 +26,10 @@ _BAD = "bad"  # key of an example and a batch, taken out before the user sees it
 class TrainStream:
     """Endless iterator over the batches of one process; made by `make_train_stream`."""
 
-    def __init__(
-        self,
-        batches: grain.IterDataset,
-        *,
-        start_step: int,
-        rows_per_step: int,
-        num_examples: int,
-        ledger: BadExamples,
-        max_bad_fraction: float,
-    ) -> None:
+    def __init__(self, batches: grain.IterDataset, *, start_step: int, ledger: BadExamples) -> None:
         self._iterator = iter(batches)
         self._iterator.set_state({"next_index": start_step})
-        self._rows_per_step, self._num_examples = rows_per_step, num_examples
-        self._ledger, self._max_bad_fraction = ledger, max_bad_fraction
-        self._visits = 0
+        self._ledger = ledger
 
     def __iter__(self) -> "TrainStream":
         return self
@@ -49,13 +38,11 @@ class TrainStream:
         """The next batch; its bad examples enter the ledger now, not when they were read ahead.
 
         Raises:
-          BadDataError: too large a share of bad examples, or no good one within reach.
+          BadDataError: no good example within reach.
         """
         batch = next(self._iterator)
         for example_id, reason in batch.pop(_BAD):
             self._ledger.record(example_id, reason)
-        self._visits += self._rows_per_step
-        self._ledger.check(self._visits, self._max_bad_fraction, self._num_examples)
         return batch
 
     def close(self) -> None:
@@ -117,7 +104,6 @@ def make_train_stream(
     process_count: int = 1,
     start_step: int = 0,
     num_threads: int = 8,
-    max_bad_fraction: float = 0.01,
 ) -> TrainStream:
     """Batches of one process, from update `start_step` on, without end.
 
@@ -135,7 +121,6 @@ def make_train_stream(
       process_count: processes that share a batch.
       start_step: updates done, so batches that came before.
       num_threads: threads that read ahead, one batch each; 0 reads when asked.
-      max_bad_fraction: share of bad examples from which the stream stops (BadExamples.check).
 
     Returns:
       Iterator of {"image": uint8 [B, S, S, 3], "image_id": int32 [B] (row of the source),
@@ -163,20 +148,15 @@ def make_train_stream(
         .seed(seed)
         .shuffle()
         .repeat()
-        .map_with_index(read)[process_index::process_count]
-        .batch(rows, drop_remainder=True, batch_fn=_stack)
+        .map_with_index(read)
+        # Batched before it is dealt out: the shares of the processes, put behind one another, are
+        # the batch of a single process, row by row, and so is what is drawn for each row later.
+        .batch(rows, drop_remainder=True, batch_fn=_stack)[process_index::process_count]
         .to_iter_dataset(
             grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=num_threads)
         )
     )
-    return TrainStream(
-        batches,
-        start_step=start_step,
-        rows_per_step=rows,
-        num_examples=len(source),
-        ledger=ledger,
-        max_bad_fraction=max_bad_fraction,
-    )
+    return TrainStream(batches, start_step=start_step, ledger=ledger)
 
 
 def _stack(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,1 @@
-"""The composition root: config in; data, model, objective, training and evaluation out."""
-
-from tvdim_jax.experiment.trace import trace
-
-__all__ = ["trace"]
+"""The composition root: config in; data, model, training and evaluation out."""

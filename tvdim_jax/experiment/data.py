@@ -35,18 +35,12 @@ class Splits(NamedTuple):
 
 
 def make_splits(config: ConfigDict) -> Splits:
-    """The training and the test source that the config names; caption noise is in training only.
+    """The training and the test source that the config names, without caption noise.
 
     Raises:
       ConfigError: a folder is needed and not named.
       DataError: the data are not there or cannot be read.
     """
-    splits = _clean_splits(config)
-    noisy = with_caption_noise(splits.train, config.data.noise_rate, config.data.noise_seed)
-    return splits._replace(train=noisy)
-
-
-def _clean_splits(config: ConfigDict) -> Splits:
     data = config.data
     if data.source == "scenes":
         train = Scenes(data.num_examples, seed=0, image_size=data.image_size)
@@ -68,6 +62,12 @@ def _clean_splits(config: ConfigDict) -> Splits:
         CaptionsFolder(data.path, split="train", validation_fraction=fraction),
         CaptionsFolder(data.path, split="validation", validation_fraction=fraction),
     )
+
+
+def with_noise(config: ConfigDict, splits: Splits) -> Splits:
+    """The splits with the caption noise of the config, in training only."""
+    noisy = with_caption_noise(splits.train, config.data.noise_rate, config.data.noise_seed)
+    return splits._replace(train=noisy)
 
 
 def prepare_coco(from_dir: str | None, data_dir: str) -> str:
@@ -144,5 +144,4 @@ def open_stream(
         start_step=start_step,
         num_threads=config.data.num_threads,
         ledger=ledger,
-        max_bad_fraction=config.data.max_bad_fraction,
     )

@@ -141,7 +141,7 @@ def _score(
     if "retrieval" in tasks and encoders.text is not None and tokenizer is not None:
         texts, text_rows = caption_table(splits.test, test_rows.tolist())
         if texts:
-            batches = _text_batches(tokenizer, texts, encoders.batch_size)
+            batches = text_batches(tokenizer, texts, encoders.batch_size)
             text_x, _ = features.extract(encoders.text, batches)
             results["retrieval"] = score_retrieval(test_x, test_rows, text_x, text_rows)
     return results
@@ -249,10 +249,11 @@ def _batches(
         batch_size=batch_size,
         limit=limit,
         ledger=ledger,
+        num_threads=max(1, config.data.num_threads),
     )
 
 
-def _text_batches(
+def text_batches(
     tokenizer: Tokenizer, texts: Sequence[str], batch_size: int
 ) -> Iterable[dict[str, np.ndarray]]:
     """Token batches of equal size; the last one is filled up with rows that do not count."""

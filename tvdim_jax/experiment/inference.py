@@ -1,6 +1,6 @@
 """A trained model in three calls; needs no mesh, optimizer or training data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +13,11 @@ from tvdim_jax.augment import make_eval_view
 from tvdim_jax.config import uses_text
 from tvdim_jax.data.image_ops import resize_square
 from tvdim_jax.data.tokenizer import Tokenizer
+from tvdim_jax.evals.features import extract
 from tvdim_jax.experiment import run_folder
+from tvdim_jax.experiment.evaluation import make_encoders, text_batches
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.train.checkpoint import restore_part
-
-BATCH_SIZE = 256
 
 
 class TrainedRun(NamedTuple):
@@ -46,16 +46,12 @@ class TrainedModel:
     def __init__(self, run: TrainedRun) -> None:
         self._size = run.config.data.image_size
         self._tokenizer = run.tokenizer
-        self._trees = (run.params, run.variables)
-        image, text = run.model.image, run.model.text
+        trees = (run.params, run.variables)
+        self._encoders = make_encoders(run.config, run.model, *trees)
         view = make_eval_view(run.config.augment, run.config.model.image_size)
-        self._image = jax.jit(
-            lambda trees, images: image(*trees, view(images), train=False, key=None)[0]
+        self._features = jax.jit(
+            lambda images: run.model.image(*trees, view(images), train=False, key=None)[0]
         )
-        if text is not None:
-            self._text = jax.jit(
-                lambda trees, ids, valid: text(*trees, ids, valid, train=False, key=None)[0]
-            )
 
     def encode_image(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Global features of images.
@@ -71,11 +67,8 @@ class TrainedModel:
           ValueError: no image, or one that is not uint8 RGB.
         """
         stored = self._stored(images)
-        parts = [
-            self._image(self._trees, jnp.asarray(stored[start : start + BATCH_SIZE]))
-            for start in range(0, len(stored), BATCH_SIZE)
-        ]
-        return np.concatenate([np.asarray(part.global_features, np.float32) for part in parts])
+        rows = self._encoders.batch_size
+        return extract(self._encoders.image, _image_batches(stored, rows))[0]
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """Global features of texts, comparable with those of images by cosine.
@@ -90,7 +83,7 @@ class TrainedModel:
           ValueError: no text, or the run has no text encoder.
           TypeError: `texts` is one string.
         """
-        if self._tokenizer is None:
+        if self._tokenizer is None or self._encoders.text is None:
             raise ValueError(
                 "this run has no text encoder (objective.text_weight is 0 or the objective is "
                 "amdim); train one with objective.name='tvdim'"
@@ -99,12 +92,8 @@ class TrainedModel:
             raise TypeError("encode_text takes a list of texts, got one string; write [text]")
         if not len(texts):
             raise ValueError("encode_text got no texts, wanted at least one")
-        parts = []
-        for start in range(0, len(texts), BATCH_SIZE):
-            ids, valid = self._tokenizer.encode(list(texts[start : start + BATCH_SIZE]))
-            features = self._text(self._trees, jnp.asarray(ids), jnp.asarray(valid))
-            parts.append(np.asarray(features.global_features, np.float32))
-        return np.concatenate(parts)
+        batches = text_batches(self._tokenizer, texts, self._encoders.batch_size)
+        return extract(self._encoders.text, batches)[0]
 
     def local_scores(self, image: np.ndarray, text: str) -> np.ndarray:
         """Where in an image a text is seen: cosine of the text with each location.
@@ -116,7 +105,7 @@ class TrainedModel:
         Returns:
           float32 `[7, 7]`, from -1 to 1, rows from the top.
         """
-        maps = self._image(self._trees, jnp.asarray(self._stored([image]))).local_features
+        maps = self._features(self._stored([image])).local_features
         regions = _normalised(np.asarray(maps[7], np.float32)[0])
         return regions @ _normalised(self.encode_text([text])[0])
 
@@ -132,6 +121,18 @@ class TrainedModel:
                     "[image] for one image"
                 )
         return np.stack([resize_square(array, self._size) for array in arrays])
+
+
+def _image_batches(images: np.ndarray, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Batches of equal size; the last one is filled up with black images that do not count."""
+    for start in range(0, len(images), batch_size):
+        part = images[start : start + batch_size]
+        empty = batch_size - len(part)
+        yield {
+            "image": np.pad(part, ((0, empty), (0, 0), (0, 0), (0, 0))),
+            "image_id": np.arange(start, start + batch_size),
+            "where": np.arange(batch_size) < len(part),
+        }
 
 
 def _normalised(x: np.ndarray) -> np.ndarray:

@@ -31,6 +31,11 @@ def bad_examples_path(workdir: Path, process_index: int) -> Path:
     return workdir / f"bad_examples{suffix}.jsonl"
 
 
+def bad_evaluation_examples_path(workdir: Path) -> Path:
+    """What evaluations skipped, apart: it does not count against `data.max_bad_fraction`."""
+    return workdir / "bad_examples.evaluation.jsonl"
+
+
 def checkpoints_path(workdir: Path) -> Path:
     """Orbax checkpoints by step."""
     return workdir / "checkpoints"

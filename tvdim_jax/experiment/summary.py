@@ -29,7 +29,7 @@ from tvdim_jax.train import metrics
 
 Rows = dict[str, dict[str, Result]]  # name of the features -> task -> result
 TRAINED = "trained"
-EVAL_SECONDS = "perf/eval_seconds"  # in metrics.jsonl; its row marks the end of a run
+FINISHED = "run/finished"  # in metrics.jsonl
 
 
 def evaluate_and_report(
@@ -45,7 +45,7 @@ def evaluate_and_report(
 ) -> Rows:
     """Scores the trained encoder beside random initialisation and pixels.
 
-    Writes `evals/<task>_<set>.json` and a last row of metrics.jsonl, and prints the table.
+    Writes `evals/<task>_<set>.json` and a row of metrics.jsonl, and prints the table.
 
     Args:
       config: of the run.
@@ -62,7 +62,7 @@ def evaluate_and_report(
     """
     start = time.perf_counter()
     workdir, test_name = Path(config.workdir), splits.test.name
-    ledger = BadExamples(run_folder.bad_examples_path(workdir, 0))
+    ledger = BadExamples(run_folder.bad_evaluation_examples_path(workdir))
     untrained = model.init(named_key(jax.random.key(config.seed), "init"))
     rows: Rows = {}
     with console.status("evaluating") as status:
@@ -79,7 +79,7 @@ def evaluate_and_report(
     ledger.flush()
     _write_json(rows, workdir, test_name, step)
     seconds = time.perf_counter() - start
-    row = {"step": step, **evaluation_row(rows[TRAINED], test_name), EVAL_SECONDS: seconds}
+    row = {"step": step, **evaluation_row(rows[TRAINED], test_name), "perf/eval_seconds": seconds}
     metrics.append_row(run_folder.metrics_path(workdir), row)
     if rows[TRAINED]:
         console.print(results_table(rows, test_name))
@@ -115,11 +115,16 @@ def evaluate_run(workdir: Path, tasks: Sequence[str] | None, console: Console) -
     )
 
 
-def is_evaluated(workdir: Path, config: ConfigDict) -> bool:
-    """Whether the evaluation after the last update was written."""
+def mark_finished(workdir: Path, step: int) -> None:
+    """Notes in metrics.jsonl that the run was evaluated after its last update, `step`."""
+    metrics.append_row(run_folder.metrics_path(workdir), {"step": step, FINISHED: 1})
+
+
+def is_finished(workdir: Path, num_steps: int) -> bool:
+    """Whether a run of `num_steps` updates was trained and evaluated to its end."""
     path = run_folder.metrics_path(workdir)
     rows = metrics.read_rows(path) if path.exists() else []
-    return any(row["step"] >= config.train.num_steps and EVAL_SECONDS in row for row in rows)
+    return any(row["step"] == num_steps and FINISHED in row for row in rows)
 
 
 def evaluation_row(results: Mapping[str, Result], test_name: str) -> dict[str, float]:

@@ -1,28 +1,29 @@
-"""A dry run: the shapes of the state and of one update, without data and without computing."""
+"""A dry run: the loss of one batch, without data and without computing."""
 
-from typing import Any
+from functools import partial
 
 import jax
 from ml_collections import ConfigDict
 
 from tvdim_jax.experiment.model import make_model
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
-from tvdim_jax.experiment.training import init_state, optimizer_of
-from tvdim_jax.train.state import TrainState
-from tvdim_jax.train.step import make_train_step
 
 
-def trace(config: ConfigDict) -> tuple[TrainState, dict[str, Any]]:
-    """Traces one update of the config; what fails here would fail at the first update.
+def trace(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+    """Traces the loss of the config; what fails here would fail at the first update.
 
     Args:
       config: checked; its data need not exist.
 
     Returns:
-      The state after the update and its metrics, as `jax.ShapeDtypeStruct`.
+      The metrics of the objective, by name.
+
+    Raises:
+      ValueError: names or sizes that do not fit together, in the words of the room concerned.
     """
     model = make_model(config, config.tokenizer.vocab_size)
-    tx = optimizer_of(config)
-    state = jax.eval_shape(lambda: init_state(config, model, tx))
-    step = make_train_step(make_loss_fn(config, model), tx)
-    return jax.eval_shape(step, state, batch_shapes(config))
+    loss_fn, key = make_loss_fn(config, model), jax.random.key(0)
+    params, variables = jax.eval_shape(model.init, key)
+    loss_of_batch = partial(loss_fn, key=key, step=0)
+    _, (metrics, _) = jax.eval_shape(loss_of_batch, params, variables, batch_shapes(config))
+    return metrics

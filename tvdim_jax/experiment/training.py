@@ -1,10 +1,8 @@
 """A whole run: run folder, data, model, loop, evaluation."""
 
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +17,17 @@ from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import data, run_folder
 from tvdim_jax.experiment.data import Splits
-from tvdim_jax.experiment.evaluation import evaluate, make_encoders
+from tvdim_jax.experiment.evaluation import EvaluationError, evaluate, make_encoders
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
-from tvdim_jax.experiment.summary import evaluate_and_report, evaluation_row, is_evaluated
+from tvdim_jax.experiment.stopping import stop_on_signal
+from tvdim_jax.experiment.summary import (
+    evaluate_and_report,
+    evaluation_row,
+    is_finished,
+    mark_finished,
+)
+from tvdim_jax.experiment.trace import trace
 from tvdim_jax.prng import named_key
 from tvdim_jax.train import digest, metrics, sharding
 from tvdim_jax.train.checkpoint import Checkpoints
@@ -66,7 +71,9 @@ def run_training(config: ConfigDict, console: Console) -> bool:
     with Checkpoints(folder, keep=config.train.keep_checkpoints, facts=facts) as checkpoints:
         tx = optimizer_of(config)
         state = _start_state(run, tx, checkpoints)
-        if int(state.step) >= config.train.num_steps and is_evaluated(run.workdir, config):
+        if int(state.step) >= config.train.num_steps and is_finished(
+            run.workdir, config.train.num_steps
+        ):
             console.print(f"the run in {run.workdir} is finished: nothing to do")
             return True
         if int(state.step) < config.train.num_steps:
@@ -75,7 +82,6 @@ def run_training(config: ConfigDict, console: Console) -> bool:
         console.print(f"stopped and saved at step {int(state.step)}; the same command goes on")
         return False
     console.print(f"state after step {int(state.step)}: digest {digest.tree_digest(state)}")
-    ledger.flush()
     if jax.process_index() == 0:
         evaluate_and_report(
             config,
@@ -87,6 +93,7 @@ def run_training(config: ConfigDict, console: Console) -> bool:
             tasks=config.eval.tasks,
             console=console,
         )
+        mark_finished(run.workdir, int(state.step))
     # Whoever leaves first takes the run down when it has waited for minutes at the way out.
     multihost_utils.sync_global_devices("the run is evaluated")
     return True
@@ -100,8 +107,13 @@ def open_run(config: ConfigDict, console: Console) -> Run:
       DataError: data, tokenizer or vocabulary that cannot be used.
     """
     splits = data.make_splits(config)
+    if len(splits.train) < config.train.batch_size:
+        raise ConfigError(
+            f"{splits.train.name} has {len(splits.train)} training images, fewer than a batch of "
+            f"config.train.batch_size={config.train.batch_size}; lower it"
+        )
     try:
-        _trace_loss(config)
+        trace(config)
         sharding.check_divisible(
             config.train.batch_size,
             num_devices=jax.device_count(),
@@ -112,15 +124,8 @@ def open_run(config: ConfigDict, console: Console) -> Run:
     workdir = run_folder.open_folder(config)
     tokenizer = data.make_tokenizer(config, splits.train, workdir) if uses_text(config) else None
     model = make_model(config, tokenizer.vocab_size if tokenizer else 0)
+    splits = data.with_noise(config, splits)
     return Run(config, workdir, splits, tokenizer, model, sharding.make_mesh(), console)
-
-
-def _trace_loss(config: ConfigDict) -> None:
-    """Raises here, before anything is written, what the first update would raise."""
-    model = make_model(config, config.tokenizer.vocab_size)
-    loss_fn, root = make_loss_fn(config, model), jax.random.key(0)
-    params, variables = jax.eval_shape(model.init, root)
-    jax.eval_shape(partial(loss_fn, key=root, step=0), params, variables, batch_shapes(config))
 
 
 def banner(run: Run) -> str:
@@ -188,35 +193,32 @@ def _train(
     run: Run, state: TrainState, tx: Any, checkpoints: Checkpoints, ledger: BadExamples
 ) -> TrainState:
     config = run.config
-    step_fn = _compile(run, state, tx)
     stream = data.open_stream(
         config, run.splits.train, run.tokenizer, ledger, start_step=int(state.step)
     )
     rows = sharding.split_over_data(run.mesh)
-    with (
-        closing(stream),
-        stop_on_signal() as told_to_stop,
-        run.console.status("training") as status,
-    ):
-        hooks = Hooks(
-            log=lambda step, values: _log(run, step, values, ledger, status.update),
-            save=checkpoints.save,
-            evaluate=lambda step, state: _evaluate_in_training(run, step, state),
-            should_stop=lambda step: told_to_stop() or checkpoints.preempted(step),
-            save_bad_batch=lambda step, batch: _save_batch(run.workdir, step, batch),
-        )
-        return train(
-            state,
-            (sharding.global_batch(batch, rows) for batch in stream),
-            step_fn,
-            hooks,
-            num_steps=config.train.num_steps,
-            batch_size=config.train.batch_size,
-            log_every=config.train.log_every,
-            checkpoint_every=config.train.checkpoint_every,
-            eval_every=config.eval.every,
-            max_nonfinite_steps=config.train.max_nonfinite_steps,
-        )
+    with closing(stream), closing(ledger), stop_on_signal() as told_to_stop:
+        step_fn = _compile(run, state, tx)
+        with run.console.status("training") as status:
+            hooks = Hooks(
+                log=lambda step, values: _log(run, step, values, ledger, status.update),
+                save=checkpoints.save,
+                evaluate=lambda step, state: _evaluate_in_training(run, step, state),
+                should_stop=lambda step: told_to_stop() or checkpoints.preempted(step),
+                save_bad_batch=lambda step, batch: _save_batch(run.workdir, step, batch),
+            )
+            return train(
+                state,
+                (sharding.global_batch(batch, rows) for batch in stream),
+                step_fn,
+                hooks,
+                num_steps=config.train.num_steps,
+                batch_size=config.train.batch_size,
+                log_every=config.train.log_every,
+                checkpoint_every=config.train.checkpoint_every,
+                eval_every=config.eval.every,
+                max_nonfinite_steps=config.train.max_nonfinite_steps,
+            )
 
 
 def _compile(run: Run, state: TrainState, tx: Any) -> TrainStep:
@@ -237,10 +239,13 @@ def _log(
     ledger: BadExamples,
     update_status: Callable[[str], None],
 ) -> None:
+    # All processes count together, so that they all go on or all stop.
+    num_bad = int(multihost_utils.process_allgather(np.asarray(ledger.num_bad)).sum())
     ledger.flush()
+    ledger.check(num_bad, run.config.data.max_bad_fraction, len(run.splits.train))
     if jax.process_index() != 0:
         return
-    row = {"step": step, **values, "data/bad_fraction": ledger.bad_fraction}
+    row = {"step": step, **values, "data/bad_fraction": num_bad / len(run.splits.train)}
     metrics.append_row(run_folder.metrics_path(run.workdir), row)
     line = metrics.progress_line(step, run.config.train.num_steps, values)
     if run.console.is_terminal:
@@ -253,7 +258,13 @@ def _evaluate_in_training(run: Run, step: int, state: TrainState) -> None:
     if jax.process_index() != 0:
         return
     encoders = make_encoders(run.config, run.model, _local(state.params), _local(state.variables))
-    results = evaluate(encoders, run.splits, run.tokenizer, run.config, tasks=run.config.eval.tasks)
+    try:
+        results = evaluate(
+            encoders, run.splits, run.tokenizer, run.config, tasks=run.config.eval.tasks
+        )
+    except EvaluationError as error:  # no reason to end a run
+        run.console.print(f"step {step}: {error}")
+        return
     row = {"step": step, **evaluation_row(results, run.splits.test.name)}
     metrics.append_row(run_folder.metrics_path(run.workdir), row)
 
@@ -269,29 +280,3 @@ def _save_batch(workdir: Path, step: int, batch: Any) -> None:
         for name, array in batch.items()
     }
     np.savez(workdir / f"nonfinite_batch_{step}_process_{jax.process_index()}.npz", **local)
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Inside, SIGTERM and SIGINT only set what the yielded function tells: save and stop.
-
-    A second SIGINT (Ctrl-C) is a KeyboardInterrupt, as ever. With several processes jax has its own
-    handler, and they agree on the step at which to stop.
-    """
-    told: list[int] = []
-    if jax.process_count() > 1:
-        yield lambda: False
-        return
-
-    def note(number: int, _: object) -> None:
-        told.append(number)
-        if number == signal.SIGINT:
-            signal.signal(number, old[number])
-
-    stops = (signal.SIGTERM, signal.SIGINT)
-    old: dict[int, Any] = {number: signal.signal(number, note) for number in stops}
-    try:
-        yield lambda: bool(told)
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

@@ -52,7 +52,11 @@ def local_scores(
     token_real = _where("token_where", token_where, tokens)
 
     dtype = jnp.promote_types(jnp.result_type(regions, tokens), jnp.float32)
-    scores = jnp.einsum("nrd,mtd->nrmt", regions, tokens, preferred_element_type=dtype)
+    # HIGHEST, since by default float32 is multiplied as TF32 on a GPU and as bfloat16 on a TPU.
+    precision = jax.lax.Precision.HIGHEST
+    scores = jnp.einsum(
+        "nrd,mtd->nrmt", regions, tokens, precision=precision, preferred_element_type=dtype
+    )
     scores = _pool_regions(scores, region_real[:, :, None, None], region_pool)
     scores = jnp.where(token_real[None], scores, 0)
     if token_pool is None:

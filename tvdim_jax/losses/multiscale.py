@@ -1,6 +1,7 @@
 """AMDIM's multiscale InfoNCE: global and local vectors of one view against maps of the other."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -102,13 +103,15 @@ def directed_info_nce_loss(
     Source: specs section 2 of AMDIM; `costs.py` of the release.
     """
     _check_direction(source, targets, clip)
-    batch, height, width, depth = targets.shape
+    batch, height, width, num_features = targets.shape
     num_regions = height * width
-    targets = targets.reshape(batch, num_regions, depth)
+    targets = targets.reshape(batch, num_regions, num_features)
     dtype = jnp.promote_types(jnp.result_type(source, targets), jnp.float32)
-    scale = depth**-0.5
-    scores = jnp.einsum("id,jpd->ijp", source, targets, preferred_element_type=dtype) * scale
-    positives = jnp.einsum("id,ipd->ip", source, targets, preferred_element_type=dtype) * scale
+    scale = num_features**-0.5
+    # HIGHEST, since by default float32 is multiplied as TF32 on a GPU and as bfloat16 on a TPU.
+    dot = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST, preferred_element_type=dtype)
+    scores = dot("id,jpd->ijp", source, targets) * scale
+    positives = dot("id,ipd->ip", source, targets) * scale
     # The count as a float: B B R may pass the largest int32.
     num_scores = float(batch) * batch * num_regions
     regularizer = REGULARIZER_WEIGHT * (jnp.sum(jnp.square(scores)) / num_scores)

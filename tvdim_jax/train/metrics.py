@@ -75,15 +75,15 @@ def read_rows(path: Path) -> list[dict[str, float | None]]:
 
     A killed run logs some steps again after it resumes, and an evaluation adds its row to that of
     the same step: the rows of a step are joined, and of a name that is there twice the last
-    counts. A line cut short by a kill is left out.
+    counts. What is no row, such as a line that a kill cut short, is left out.
     """
     rows: dict[int, dict[str, float | None]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+            rows.setdefault(row["step"], {}).update(row)
+        except (json.JSONDecodeError, LookupError, TypeError):
             continue
-        rows.setdefault(row["step"], {}).update(row)
     return [rows[step] for step in sorted(rows)]
 
 
@@ -91,8 +91,10 @@ def progress_line(step: int, num_steps: int, metrics: Mapping[str, float]) -> st
     """One line: step, loss, MI, examples per second, time left as hours:minutes:seconds."""
     left = (num_steps - step) / max(metrics["perf/steps_per_second"], 1e-9)
     parts = [f"step {step:>{len(str(num_steps))}}/{num_steps}", f"loss {metrics['train/loss']:.3f}"]
-    if "train/mi_image_text_nats" in metrics:
-        parts.append(f"image-text MI {metrics['train/mi_image_text_nats']:.2f} nats")
+    for name, value in metrics.items():
+        if name.startswith("train/mi_") and name.endswith("_nats"):
+            pair = name.removeprefix("train/mi_").removesuffix("_nats").replace("_", "-")
+            parts.append(f"{pair} MI {value:.2f} nats")
     parts.append(f"{metrics['perf/examples_per_second']:,.0f} examples/s")
     if metrics["perf/data_wait_fraction"] > 0.2:
         parts.append(f"{metrics['perf/data_wait_fraction']:.0%} waiting for data")

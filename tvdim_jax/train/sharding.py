@@ -62,5 +62,6 @@ def compile_step(train_step: TrainStep, mesh: Mesh) -> TrainStep:
 
 
 def place(state: TrainState, mesh: Mesh) -> TrainState:
-    """The state on every device of the mesh."""
-    return jax.device_put(state, replicated(mesh))
+    """The state, equal on all processes, on every device of the mesh."""
+    # Compiled, because device_put does not reach the devices of other processes.
+    return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(state)

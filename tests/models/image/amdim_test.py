@@ -11,7 +11,9 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tests.reference.amdim_torch_names import our_tree, trunk_modules
 from tvdim_jax.models.image.amdim import AMDIMEncoder
 
-VECTORS = dict(np.load(Path("tests/data/amdim_encoder.npz").resolve(), allow_pickle=False))
+VECTORS = dict(
+    np.load(Path(__file__).parents[2] / "data" / "amdim_encoder.npz", allow_pickle=False)
+)
 CASES = ["px32", "px32_bn", "px64", "px128"]
 
 

@@ -11,7 +11,7 @@ from tests.reference.amdim_torch_names import our_tree
 from tvdim_jax.losses.multiscale import multiscale_info_nce_loss
 from tvdim_jax.models.image.amdim import AMDIMEncoder
 
-DATA = Path("tests/data").resolve()
+DATA = Path(__file__).parents[2] / "data"
 VECTORS = {
     name: array
     for file in ("amdim_encoder.npz", "amdim_update.npz")

@@ -92,7 +92,9 @@ def _read_part(file: Path, part: str) -> list[CocoImage]:
             CocoImage(number, part, str(row["file_name"]), captions[number], objects[number])
             for number, row in sides.items()
         ]
-    except (KeyError, TypeError, AttributeError) as error:
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _wrong_form(file, error) from error
 
 
@@ -103,12 +105,7 @@ def _read_objects(file: Path, sides: Mapping[int, Any]) -> dict[int, list[dict[s
     try:
         content = _load(file)
         names = {row["id"]: row["name"] for row in content["categories"]}
-        unknown = sorted(set(names.values()) - set(CATEGORIES))
-        if unknown:
-            raise DataError(
-                f"COCO: got the categories {unknown} in {file}, wanted those of COCO;"
-                " take its own instance files"
-            )
+        _check_categories(set(names.values()), file)
         for row in content["annotations"]:
             image = sides[int(row["image_id"])]
             entry = {
@@ -119,9 +116,20 @@ def _read_objects(file: Path, sides: Mapping[int, Any]) -> dict[int, list[dict[s
                 "label": names[row["category_id"]],
             }
             objects[int(row["image_id"])].append(entry)
-    except (KeyError, TypeError, ZeroDivisionError, AttributeError) as error:
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError) as error:
         raise _wrong_form(file, error) from error
     return objects
+
+
+def _check_categories(names: set[str], file: Path) -> None:
+    unknown = sorted(names - set(CATEGORIES))
+    if unknown:
+        raise DataError(
+            f"COCO: got the categories {unknown} in {file}, wanted those of COCO;"
+            " take its own instance files"
+        )
 
 
 def _shares(box: list[float], width: float, height: float) -> tuple[float, float, float, float]:
@@ -136,7 +144,9 @@ def _read_splits(file: Path) -> dict[int, str]:
     """Image number -> split, from dataset_coco.json."""
     try:
         return {int(row["cocoid"]): str(row["split"]) for row in _load(file)["images"]}
-    except (KeyError, TypeError) as error:
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise _wrong_form(file, error) from error
 
 

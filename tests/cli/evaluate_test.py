@@ -1,0 +1,66 @@
+"""`tvdim evaluate`: the scores of a run again, as a table or as JSON."""
+
+import json
+import shutil
+
+import pytest
+
+from tvdim_jax.cli import evaluate, main
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the verb asks `evaluate_run` for; it gives one row back."""
+    calls = []
+
+    def evaluate_run(workdir, tasks, console):
+        calls.append((str(workdir), tasks))
+        console.print("the table")
+        return {"trained": {"knn": {"metrics": {"accuracy": 0.5}}}}
+
+    monkeypatch.setattr(evaluate, "evaluate_run", evaluate_run)
+    return calls
+
+
+def test_the_table_or_json(asked, capsys):
+    assert main(["evaluate", "runs/x"]) == 0
+    assert capsys.readouterr().out == "the table\n"
+    assert main(["evaluate", "runs/x", "--tasks", "knn,retrieval", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "trained": {"knn": {"metrics": {"accuracy": 0.5}}}
+    }
+    assert asked == [("runs/x", None), ("runs/x", ("knn", "retrieval"))]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "wrong"), [("probe", "'probe'"), ("knn,", "''"), ("knn,Retrieval", "'Retrieval'")]
+)
+def test_a_task_of_another_name(tiny_run, capsys, tasks, wrong):
+    assert main(["evaluate", str(tiny_run[0]), "--tasks", tasks]) == 2
+    assert capsys.readouterr().err == (
+        f"error: unknown task {wrong}, wanted some of linear_probe,knn,retrieval\n"
+    )
+
+
+def test_no_run(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: no run in '{tmp_path}' (no config.json); name the folder of a run\n"
+    )
+
+
+def test_a_moved_run_scores_as_at_the_end_of_its_training(tiny_run, tmp_path, capsys):
+    """JSON and nothing else; the files are written anew where the run is now."""
+    workdir = tmp_path / "moved"
+    shutil.copytree(tiny_run[0], workdir)
+    shutil.rmtree(workdir / "evals")
+    assert main(["evaluate", str(workdir), "--tasks", "retrieval", "--json"]) == 0
+    output = capsys.readouterr()
+    rows = json.loads(output.out)
+    assert output.err == ""
+    assert list(rows) == ["trained", "random initialisation"]
+    old = json.loads((tiny_run[0] / "evals" / "retrieval_scenes.json").read_text())
+    assert rows["trained"]["retrieval"]["metrics"] == old["metrics"]
+    new = json.loads((workdir / "evals" / "retrieval_scenes.json").read_text())
+    assert new == old
+    assert [path.name for path in (workdir / "evals").iterdir()] == ["retrieval_scenes.json"]

@@ -1,0 +1,178 @@
+"""The parts of a run; whole runs with kills and devices are in main_test."""
+
+import io
+import json
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tests.reference.tiny_run import tiny_config
+from tvdim_jax.config import ConfigError
+from tvdim_jax.data.errors import DataError
+from tvdim_jax.experiment import training
+from tvdim_jax.experiment.model import make_model
+from tvdim_jax.experiment.training import (
+    banner,
+    init_state,
+    open_run,
+    optimizer_of,
+    run_training,
+)
+from tvdim_jax.train.digest import leaf_digests, tree_digest
+from tvdim_jax.train.metrics import read_rows
+
+QUIET = Console(quiet=True)
+
+
+def test_banner_says_what_runs_where(tmp_path):
+    run = open_run(tiny_config(tmp_path / "run", train__num_steps=1200), QUIET)
+    assert banner(run).splitlines() == [
+        "process 0 of 1, 8 of 8 cpu devices, mesh {'data': 8}",
+        "global batch 8, 7 negatives per anchor, 1,200 updates",
+        f"scenes: 64 training and 24 test images; run folder {tmp_path / 'run'}",
+    ]
+    assert sorted(path.name for path in run.workdir.iterdir()) == ["config.json", "tokenizer.json"]
+
+
+def test_open_run_without_text_makes_no_tokenizer(tmp_path):
+    run = open_run(tiny_config(tmp_path / "run", objective__text_weight=0.0), QUIET)
+    assert run.tokenizer is None
+    assert run.model.text is None
+    assert [path.name for path in run.workdir.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"train__batch_size": 12}, "a global batch of 12 does not divide by 8 devices"),
+        ({"model__image_size": 64}, "with S >= 64"),
+        ({"objective__scales": (5, 5)}, "scales: got "),
+        ({"model__image": "amdim_huge"}, "unknown image encoder 'amdim_huge'"),
+        ({"model__text": "text_huge"}, "unknown text encoder 'text_huge'"),
+    ],
+)
+def test_a_config_that_cannot_work_writes_nothing(tmp_path, changes, text):
+    with pytest.raises(ConfigError, match=text):
+        open_run(tiny_config(tmp_path / "run", **changes), QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_corrected_vocabulary_goes_on_in_the_same_folder(tmp_path):
+    with pytest.raises(DataError, match=r"vocabulary: got .*/nowhere"):
+        open_run(tiny_config(tmp_path / "run", tokenizer__vocab_path="/nowhere"), QUIET)
+    assert open_run(tiny_config(tmp_path / "run"), QUIET).tokenizer is not None
+
+
+def test_the_first_state_comes_from_the_seed():
+    config = tiny_config(objective__text_weight=0.0)
+    model = make_model(config, 0)
+
+    def state(seed):
+        config.seed = seed
+        return init_state(config, model, optimizer_of(config))
+
+    first = state(0)
+    assert int(first.step) == int(first.nonfinite_steps) == 0
+    assert tree_digest(state(0)) == tree_digest(first)
+    other, old = leaf_digests(state(1).params), leaf_digests(first.params)
+    assert any(other[path] != old[path] for path in old)
+
+
+def adam_by_hand(grads, *, rate, b1, b2, eps, decay, start):
+    """Parameters after Adam with L2 in the gradient, float64; rate(t) from 0."""
+    x, m, v = start.astype(np.float64), np.zeros(3), np.zeros(3)
+    for t, grad in enumerate(grads):
+        g = grad + decay * x
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+        x = x - rate(t) * (m / (1 - b1 ** (t + 1))) / (np.sqrt(v / (1 - b2 ** (t + 1))) + eps)
+    return x
+
+
+def updated(config, grads, start):
+    tx = optimizer_of(config)
+    params = jnp.asarray(start, jnp.float32)
+    state = tx.init(params)
+    for grad in grads:
+        updates, state = tx.update(jnp.asarray(grad, jnp.float32), state, params)
+        params = params + updates
+    return params
+
+
+def test_the_optimizer_has_the_values_of_the_config():
+    rng = np.random.default_rng(0)
+    grads, start = rng.normal(size=(6, 3)), rng.normal(size=3)
+    values = {"b1": 0.7, "b2": 0.95, "eps": 0.01}
+    config = tiny_config(
+        optimizer__learning_rate=0.1,
+        optimizer__warmup_steps=2,
+        optimizer__schedule="step",
+        optimizer__step_boundaries=(4,),
+        optimizer__step_factor=0.5,
+        optimizer__weight_decay=0.3,
+        **{f"optimizer__{name}": value for name, value in values.items()},
+    )
+    rates = [0.05, 0.1, 0.1, 0.1, 0.05, 0.05]
+    wanted = adam_by_hand(grads, rate=rates.__getitem__, decay=0.3, start=start, **values)
+    np.testing.assert_allclose(updated(config, grads, start), wanted, rtol=1e-5)
+
+
+def test_the_cosine_ends_with_the_run_and_the_norm_is_clipped():
+    grads, start = np.full((6, 3), 10.0), np.ones(3)
+    config = tiny_config(
+        optimizer__learning_rate=0.1,
+        optimizer__warmup_steps=0,
+        optimizer__weight_decay=0.0,
+        optimizer__eps=1.0,  # else Adam would undo the clipping
+        optimizer__clip_norm=0.5,
+    )
+    wanted = adam_by_hand(
+        np.full((6, 3), 0.5 / np.sqrt(3)),
+        rate=lambda t: 0.1 * 0.5 * (1 + np.cos(np.pi * t / 6)),
+        b1=0.8,
+        b2=0.999,
+        eps=1.0,
+        decay=0.0,
+        start=start,
+    )
+    np.testing.assert_allclose(updated(config, grads, start), wanted, rtol=1e-5)
+
+
+def test_a_finished_run_is_left_as_it_is(tiny_run):
+    workdir, _ = tiny_run
+    config = tiny_config(workdir, eval__tasks="('knn','retrieval')", eval__every=4)
+    files = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    console = Console(file=io.StringIO(), width=300)
+    assert run_training(config, console)
+    assert f"the run in {workdir} is finished: nothing to do" in console.file.getvalue()
+    assert {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()} == files
+
+
+def test_a_run_killed_in_its_evaluation_only_evaluates(tiny_run, tmp_path, monkeypatch):
+    workdir = tmp_path / "run"
+    shutil.copytree(tiny_run[0], workdir)
+    metrics = workdir / "metrics.jsonl"
+    rows = [line for line in metrics.read_text().splitlines() if "run/finished" not in line]
+    metrics.write_text("\n".join(rows) + "\n")
+    asked = []
+    monkeypatch.setattr(training, "evaluate_and_report", lambda *_, **words: asked.append(words))
+    monkeypatch.setattr(training, "_train", lambda *_: pytest.fail("no update was left"))
+    config = tiny_config(workdir, eval__tasks="('knn','retrieval')", eval__every=4)
+    assert run_training(config, QUIET)
+    assert [(words["step"], words["tasks"]) for words in asked] == [(6, ("knn", "retrieval"))]
+
+
+def test_a_run_logs_every_step_and_counts_its_bad_examples(tiny_run):
+    workdir, output = tiny_run
+    start, *rows = read_rows(workdir / "metrics.jsonl")
+    assert start["step"] == 0  # eval.every also scores what training starts from
+    assert "train/loss" not in start
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert {row["data/bad_fraction"] for row in rows} == {0.0}
+    assert all(np.isfinite(row["train/loss"]) for row in rows)
+    digits = output.split("state after step 6: digest ")[1].split()[0]
+    assert len(digits) == 16
+    assert json.loads((workdir / "config.json").read_text())["train"]["num_steps"] == 6
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["3", "6"]
