@@ -2,7 +2,8 @@
 
 Prepare:   tvdim data prepare coco --from ~/coco
 Command:   python -m tvdim_jax.main --config=configs/coco.py
-Hardware:  8 accelerators; this configuration has not been run at full length.
+Hardware:  8 accelerators
+Expected:  not known: this configuration has not been run at full length
 """
 
 from ml_collections import ConfigDict
@@ -11,7 +12,7 @@ from tvdim_jax.config import default
 
 
 def get_config() -> ConfigDict:
-    """AMDIM small (ndf 192, 1,536 features, depth 8), global batch 480, about 200 epochs."""
+    """AMDIM small (ndf 192, 1,536 features, depth 8), global batch 480, 200 epochs of train2017."""
     config = default()
     config.data.source = "coco"
     config.data.image_size = 176

@@ -1,7 +1,9 @@
 """TVDIM on the embedded scenes: trains, evaluates and prints a table. No network, no download.
 
 Command:   python -m tvdim_jax.main --config=configs/demo.py
-Hardware:  2 CPU cores
+Hardware:  2 CPU cores, 2 minutes
+Expected:  linear probe 90 % (random initialisation 47 %, raw pixels 13 %), kNN 87 % (22 %, 14 %),
+           image-text R@10 22 % (chance 1 %)
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,7 @@
-"""Draws the picture of the README from a finished demo run.
+"""Draws the figures of the README and the docs from runs (needs pip install -e ".[plots]").
 
-Command: python docs/figures.py runs/demo docs/images/demo.png   (needs pip install -e ".[plots]")
+Commands: python docs/figures.py demo runs/demo docs/images/demo.png
+          python docs/figures.py curves runs/flickr8k docs/images/flickr8k.png
 """
 
 import math
@@ -11,6 +12,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 import tvdim_jax
@@ -18,25 +20,42 @@ from tvdim_jax.data.sources.scenes import Scenes
 from tvdim_jax.experiment.run_folder import metrics_path, read_config
 from tvdim_jax.train.metrics import read_rows
 
-INK, BLUE, ORANGE, GREY = "#222222", "#0072b2", "#d55e00", "#999999"  # safe for colour blindness
+INK, BLUE, GREY = "#222222", "#0072b2", "#999999"  # safe for colour blindness
 UNSEEN_SEED = 7
-ROWS = (1, 8, 14)  # scenes of that seed
+ROWS = (0, 1, 2, 3)  # the first scenes of that seed, not chosen
 
 
-def main(run: str, out: str) -> None:
-    """Heat maps of unseen scenes on the left, the curve of mutual information on the right.
+def main(what: str, run: str, out: str) -> None:
+    """Draws a figure.
 
     Args:
-      run: folder of a finished run of configs/demo.py.
+      what: "demo" or "curves".
+      run: folder of a run; for "demo" a finished one of configs/demo.py.
       out: PNG to write.
     """
     mpl.rcParams.update({"font.family": "sans-serif", "font.size": 9, "text.color": INK})
-    figure = plt.figure(figsize=(9.6, 3.5), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1.75, 1))
-    _draw_maps(left.subplots(2, 2 * len(ROWS) // 2), run)
-    _draw_curve(right.subplots(), Path(run))
+    figure = {"demo": draw_demo, "curves": draw_curves}[what](run)
     Path(out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=160)
+
+
+def draw_curves(run: str) -> Figure:
+    """Image loss, text loss and mutual information over the updates."""
+    figure = plt.figure(figsize=(10.4, 2.9), layout="constrained")
+    image, text, information = figure.subplots(1, 3)
+    _draw_metric(image, run, "train/image_loss", "image loss (AMDIM), nats and penalty")
+    _draw_metric(text, run, "train/text_loss", "text loss (ranking), cosine")
+    _draw_information(information, Path(run))
+    return figure
+
+
+def draw_demo(run: str) -> Figure:
+    """Heat maps of unseen scenes on the left, the curve of mutual information on the right."""
+    figure = plt.figure(figsize=(10.4, 3.2), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(2.1, 1))
+    _draw_maps(left.subplots(2, len(ROWS)), run)
+    _draw_information(right.subplots(), Path(run))
+    return figure
 
 
 def _draw_maps(grid: np.ndarray, run: str) -> None:
@@ -57,7 +76,16 @@ def _draw_maps(grid: np.ndarray, run: str) -> None:
         axis.axis("off")
 
 
-def _draw_curve(axis: Axes, run: Path) -> None:
+def _draw_metric(axis: Axes, run: str, name: str, title: str) -> None:
+    rows = [row for row in read_rows(metrics_path(Path(run))) if name in row]
+    axis.plot([row["step"] for row in rows], [row[name] for row in rows], color=BLUE, linewidth=2)
+    axis.set_title(title, fontsize=9)
+    axis.set_xlabel("updates")
+    axis.set_ylim(bottom=0)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_information(axis: Axes, run: Path) -> None:
     rows = [row for row in read_rows(metrics_path(run)) if "train/loss" in row]
     steps = [row["step"] for row in rows]
     ceiling = math.log(read_config(run).train.batch_size)
@@ -78,6 +106,6 @@ def _wrapped(text: str) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit("usage: python docs/figures.py RUN OUT.png")
+    if len(sys.argv) != 4 or sys.argv[1] not in ("demo", "curves"):
+        sys.exit("usage: python docs/figures.py demo|curves RUN OUT.png")
     main(*sys.argv[1:])

@@ -118,7 +118,7 @@ def test_vocab_path_is_honoured(tmp_path):
 
 
 def test_the_tokenizer_reads_so_many_captions(tmp_path):
-    """Two captions an image: of five captions the third image gives its first."""
+    """Two captions an image: six captions are those of three images."""
 
     class Counting:
         def __len__(self):
@@ -127,7 +127,7 @@ def test_the_tokenizer_reads_so_many_captions(tmp_path):
         def captions(self, row):
             return [f"{'abcdefghi'[row]}x", f"{'abcdefghi'[row]}y"]
 
-    config = tiny_config(tokenizer__num_train_captions=5)
+    config = tiny_config(tokenizer__num_train_captions=6)
     tokenizer = make_tokenizer(config, Counting(), tmp_path)
     letters = [tokenizer.decode(tokenizer.encode([f"{first}x"])[0][0])[1] for first in "abcd"]
     assert letters[3] == "[UNK]"

@@ -13,6 +13,7 @@ from tvdim_jax.config import ConfigError
 from tvdim_jax.data.errors import DataError
 from tvdim_jax.data.eval_batches import make_eval_batches
 from tvdim_jax.evals.features import extract
+from tvdim_jax.experiment import inference
 from tvdim_jax.experiment.evaluation import make_encoders
 from tvdim_jax.experiment.inference import TrainedModel, TrainedRun, load, open_trained
 from tvdim_jax.experiment.model import make_model
@@ -71,6 +72,14 @@ def test_more_images_than_a_batch_and_one_array(model, images):
     np.testing.assert_allclose(many, np.tile(whole, (9, 1)), rtol=1e-5, atol=1e-6)
     stacked = np.stack([images[0], images[0][::-1]])
     assert model.encode_image(stacked).shape == (2, 32)
+
+
+@pytest.mark.parametrize(
+    ("num_inputs", "rows"), [(1, 8), (8, 8), (9, 16), (100, 128), (129, 200), (900, 200)]
+)
+def test_rows_of_a_batch(num_inputs, rows):
+    """Multiples of the 8 devices."""
+    assert inference._batch_rows(num_inputs, 200) == rows
 
 
 def test_texts_as_the_evaluation_sees_them(model, encoders, tiny_run):

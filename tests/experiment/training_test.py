@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from tests.reference.tiny_run import tiny_config
 from tvdim_jax.config import ConfigError
 from tvdim_jax.data.errors import DataError
 from tvdim_jax.experiment import training
+from tvdim_jax.experiment.evaluation import EvaluationError
 from tvdim_jax.experiment.model import make_model
 from tvdim_jax.experiment.training import (
     banner,
@@ -47,6 +49,7 @@ def test_open_run_without_text_makes_no_tokenizer(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
+        ({"train__batch_size": 72}, "scenes has 64 training images, fewer than a batch of "),
         ({"train__batch_size": 12}, "a global batch of 12 does not divide by 8 devices"),
         ({"model__image_size": 64}, "with S >= 64"),
         ({"objective__scales": (5, 5)}, "scales: got "),
@@ -162,6 +165,21 @@ def test_a_run_killed_in_its_evaluation_only_evaluates(tiny_run, tmp_path, monke
     config = tiny_config(workdir, eval__tasks="('knn','retrieval')", eval__every=4)
     assert run_training(config, QUIET)
     assert [(words["step"], words["tasks"]) for words in asked] == [(6, ("knn", "retrieval"))]
+
+
+def test_an_evaluation_that_fails_in_training_does_not_end_the_run(tmp_path, monkeypatch):
+    console = Console(file=io.StringIO(), width=300)
+    run = open_run(tiny_config(tmp_path / "run"), console)
+
+    def refuse(*_, **__):
+        raise EvaluationError("cannot evaluate: no labels")
+
+    monkeypatch.setattr(training, "make_encoders", lambda *_: None)
+    monkeypatch.setattr(training, "evaluate", refuse)
+    state = SimpleNamespace(params={}, variables={})
+    training._evaluate_in_training(run, 4, state)
+    assert console.file.getvalue() == "step 4: cannot evaluate: no labels\n"
+    assert not (run.workdir / "metrics.jsonl").exists()
 
 
 def test_a_run_logs_every_step_and_counts_its_bad_examples(tiny_run):

@@ -67,7 +67,7 @@ class TrainedModel:
           ValueError: no image, or one that is not uint8 RGB.
         """
         stored = self._stored(images)
-        rows = self._encoders.batch_size
+        rows = _batch_rows(len(stored), self._encoders.batch_size)
         return extract(self._encoders.image, _image_batches(stored, rows))[0]
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
@@ -92,7 +92,8 @@ class TrainedModel:
             raise TypeError("encode_text takes a list of texts, got one string; write [text]")
         if not len(texts):
             raise ValueError("encode_text got no texts, wanted at least one")
-        batches = text_batches(self._tokenizer, texts, self._encoders.batch_size)
+        rows = _batch_rows(len(texts), self._encoders.batch_size)
+        batches = text_batches(self._tokenizer, texts, rows)
         return extract(self._encoders.text, batches)[0]
 
     def local_scores(self, image: np.ndarray, text: str) -> np.ndarray:
@@ -121,6 +122,14 @@ class TrainedModel:
                     "[image] for one image"
                 )
         return np.stack([resize_square(array, self._size) for array in arrays])
+
+
+def _batch_rows(num_inputs: int, most: int) -> int:
+    """Rows of a batch: few sizes, as each is compiled, and one input does not cost a full batch."""
+    rows = jax.local_device_count()
+    while rows < num_inputs:
+        rows *= 2
+    return min(rows, most)
 
 
 def _image_batches(images: np.ndarray, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
