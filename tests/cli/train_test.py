@@ -37,9 +37,9 @@ def test_overrides_reach_the_config(runs):
     assert not console.quiet
 
 
-def test_only_the_first_process_talks(runs, monkeypatch):
+def test_only_the_first_process_talks(runs, initialized, monkeypatch):
     monkeypatch.setattr(jax, "process_index", lambda: 1)
-    assert main(["train", f"--config={DEMO}"]) == 0
+    assert main(["train", f"--config={DEMO}", "--distributed"]) == 0
     assert runs[0][1].quiet
 
 

@@ -41,6 +41,21 @@ def test_one_label_equals_sklearn(penalty):
     assert agree.mean() >= 0.998
 
 
+def test_more_coordinates_than_rows_equal_sklearn_and_start_warm():
+    data, unseen = blobs(n=50, width=120), blobs(n=200, width=120, seed=1)
+    rows = np.arange(50) < 40
+    golden = sklearn_fit(data.features[rows], data.labels[rows], 3.0)
+    problem = logistic.make_problem(data, rows)
+    first = logistic.fit_logistic(problem, 4, 30.0)
+    fit = logistic.fit_logistic(problem, 4, 3.0, start=first)
+    taken = LabelledFeatures(data.features[rows], data.labels[rows])
+    wanted = softmax_objective(golden.coef_.T, golden.intercept_, taken, 3.0)
+    assert fit.weights.shape == (120, 4)
+    assert softmax_objective(fit.weights, fit.bias, taken, 3.0) == pytest.approx(wanted, rel=1e-4)
+    agree = fit.logits(unseen.features).argmax(1) == golden.predict(unseen.features)
+    assert agree.mean() >= 0.99
+
+
 def test_several_labels_equal_sklearn_class_by_class():
     rng = np.random.default_rng(3)
     features = rng.normal(size=(300, 8)).astype(np.float32)

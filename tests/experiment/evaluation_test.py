@@ -184,7 +184,7 @@ def test_nothing_wanted_reads_no_image():
             ENCODERS._replace(image=lambda batch: embed_level(batch) * np.nan),
             "hold NaN or infinity",
         ),
-        (Table(24, labels=[["low", "low"]] * 24), ENCODERS, "mean AUC is undefined"),
+        (Table(24, labels=[["low", "high"]] * 24), ENCODERS, "mean AUC is undefined"),
     ],
 )
 def test_what_cannot_be_scored_is_one_error(test, encoders, text):

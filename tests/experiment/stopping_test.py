@@ -19,6 +19,15 @@ def test_a_signal_is_told_and_the_handlers_come_back():
     assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)] == before
 
 
+@pytest.fixture
+def interruptible():
+    """The usual handler, which a background job does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_interrupt_interrupts():
     before = signal.getsignal(signal.SIGINT)
     with stop_on_signal() as told_to_stop:

@@ -46,7 +46,8 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     config = config_lib.load(args.config, overrides)
     if args.distributed:
         join_processes()
-    console = Console(quiet=jax.process_index() != 0)
+    # Asked only where it can differ: it starts the devices, and the data are checked before them.
+    console = Console(quiet=args.distributed and jax.process_index() != 0)
     logging.set_verbosity(logging.WARNING)
     return 0 if run_training(config, console) else STOPPED_AND_SAVED
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from tvdim_jax.data.bad_examples import BadExamples
-from tvdim_jax.data.errors import BadExample, DataError
+from tvdim_jax.data.errors import BadExample
 from tvdim_jax.data.image_ops import resize_square
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.text_ops import clean_caption
@@ -78,41 +78,29 @@ def caption_table(source: Source, indices: Sequence[int]) -> tuple[list[str], np
     return texts, np.array(image_id, np.int32)
 
 
+def class_names(source: Source, indices: Sequence[int]) -> set[str]:
+    """The labels that occur in some rows; empty for a source without labels."""
+    return {name for row in indices for name in source.labels(row)}
+
+
 def labels_matrix(
-    source: Source, indices: Sequence[int], class_names: Sequence[str] | None = None
-) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Labels of some rows as an array.
+    source: Source, indices: Sequence[int], names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of some rows as arrays.
 
     Args:
       source: with labels.
       indices: n rows.
-      class_names: C classes in the order of the columns, as a first call on the training part gave
-        them; None takes all that occur as labels, sorted. Other names are left out.
+      names: C classes in the order of the columns; other labels are left out.
 
     Returns:
-      class_names, empty without labels; labels; where, bool [n, C], False where a class is
-      ambiguous in a row. If every row has exactly one label and nothing is ambiguous, labels are
-      class numbers, int32 [n]; otherwise bool [n, C], True for the classes of the row.
-
-    Raises:
-      DataError: one label in each row, but one outside `class_names`.
+      labels, bool `[n, C]`, True for the classes of a row; where, bool `[n, C]`, False where a
+      class is ambiguous in a row.
     """
-    labels = [source.labels(int(row)) for row in indices]
-    ambiguous = [source.ambiguous(int(row)) for row in indices]
-    found = {name for names in labels for name in names}
-    classes = tuple(sorted(found) if class_names is None else class_names)
-    column = {name: number for number, name in enumerate(classes)}
-    where = np.ones((len(labels), len(classes)), bool)
-    if classes and all(len(names) == 1 for names in labels) and not any(ambiguous):
-        unknown = sorted(found - set(classes))
-        if unknown:
-            raise DataError(
-                f"labels of {source.name}: got {unknown} among {len(labels)} rows, wanted labels of"
-                f" the {len(classes)} classes of the training part; use a larger training part"
-            )
-        return classes, np.array([column[names[0]] for names in labels], np.int32), where
-    matrix = np.zeros(where.shape, bool)
-    for row, (shown, unsure) in enumerate(zip(labels, ambiguous, strict=True)):
-        matrix[row, [column[name] for name in shown if name in column]] = True
-        where[row, [column[name] for name in unsure if name in column]] = False
-    return classes, matrix, where
+    column = {name: number for number, name in enumerate(names)}
+    labels = np.zeros((len(indices), len(names)), bool)
+    where = np.ones_like(labels)
+    for place, row in enumerate(indices):
+        labels[place, [column[name] for name in source.labels(row) if name in column]] = True
+        where[place, [column[name] for name in source.ambiguous(row) if name in column]] = False
+    return labels, where

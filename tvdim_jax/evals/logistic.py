@@ -16,11 +16,13 @@ class LogisticProblem(NamedTuple):
     """What is fitted.
 
     Attributes:
-      features: float32 `[n, D]`.
+      features: float32 `[n, D]`, or `[n, n]` in the coordinates of `basis`.
       labels: int32 `[n]` (one label) or float32 `[n, C]` of 0 and 1 (several).
       weight: float32, shape of the labels: 0 leaves a row or an entry out. Problems that differ
         in their weights only share one compilation.
       num_rows: float32 scalar, rows that take part.
+      basis: `[D, n]`, orthonormal columns that span the rows, for n < D: the best weights lie in
+        that span, so n numbers a class are enough to find them. None for n >= D.
       curvature: float64 `[D + 1, D + 1]`, the second moments of the rows that take part, with a
         column of ones for the bias, times the mean variance of a label; None for D above 4096,
         where factoring it costs more than it saves.
@@ -30,6 +32,7 @@ class LogisticProblem(NamedTuple):
     labels: jax.Array
     weight: jax.Array
     num_rows: jax.Array
+    basis: np.ndarray | None
     curvature: np.ndarray | None
 
 
@@ -66,11 +69,16 @@ def make_problem(train: LabelledFeatures, rows: np.ndarray | None = None) -> Log
     single = train.labels.ndim == 1
     taken = np.ones(train.features.shape[0], dtype=bool) if rows is None else rows
     weight = known_entries(train) & (taken if single else taken[:, None])
+    num_rows, width = train.features.shape
+    basis = np.linalg.qr(train.features.T)[0] if num_rows < width else None
+    if basis is not None:
+        train = train._replace(features=train.features @ basis)
     return LogisticProblem(
         features=jnp.asarray(train.features, jnp.float32),
         labels=jnp.asarray(train.labels, jnp.int32 if single else jnp.float32),
         weight=jnp.asarray(weight, jnp.float32),
         num_rows=jnp.float32(taken.sum()),
+        basis=basis,
         curvature=_curvature(train, weight, taken),
     )
 
@@ -127,14 +135,18 @@ def fit_logistic(
         )
         return float(value), _solve(factor, np.asarray(gradient), "N").ravel()
 
-    initial = np.zeros(shape) if start is None else np.vstack([start.weights, start.bias])
+    initial = np.zeros(shape)
+    if start is not None:
+        weights = start.weights if problem.basis is None else problem.basis.T @ start.weights
+        initial = np.vstack([weights, start.bias])
     initial = initial if factor is None else factor.T @ initial
     limits = {"maxiter": 2000, "maxfun": 4000, "maxcor": 20, "ftol": tolerance, "gtol": 1e-6}
     found = optimize.minimize(
         objective, initial.ravel(), method="L-BFGS-B", jac=True, options=limits
     )
     parameters = _solve(factor, found.x.reshape(shape), "T").astype(np.float32)
-    return LogisticFit(parameters[:-1], parameters[-1], float(found.fun), bool(found.success))
+    weights = parameters[:-1] if problem.basis is None else problem.basis @ parameters[:-1]
+    return LogisticFit(weights, parameters[-1], float(found.fun), bool(found.success))
 
 
 def _factor(problem: LogisticProblem, penalty: float) -> np.ndarray | None:

@@ -11,7 +11,12 @@ from ml_collections import ConfigDict
 
 from tvdim_jax.augment import make_eval_view
 from tvdim_jax.data.bad_examples import BadExamples
-from tvdim_jax.data.eval_batches import caption_table, labels_matrix, make_eval_batches
+from tvdim_jax.data.eval_batches import (
+    caption_table,
+    class_names,
+    labels_matrix,
+    make_eval_batches,
+)
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.evals import features, knn, linear_probe, pixels, retrieval
@@ -160,17 +165,16 @@ def score_labels(
     Sources without labels have no such results.
     """
     train_rows, test_rows = train[1].tolist(), test[1].tolist()
-    train_names, _, _ = labels_matrix(splits.train, train_rows)
-    test_names, _, _ = labels_matrix(splits.test, test_rows)
-    if not train_names or not test_names:
+    occurring = [class_names(splits.train, train_rows), class_names(splits.test, test_rows)]
+    if not all(occurring):
         return {}
-    names = sorted({*train_names, *test_names})
-    _, train_y, train_where = labels_matrix(splits.train, train_rows, names)
-    _, test_y, test_where = labels_matrix(splits.test, test_rows, names)
-    if train_y.ndim != test_y.ndim:  # one part happens to have one label in each row
-        train_y, test_y = (_yes_or_no(labels, len(names)) for labels in (train_y, test_y))
-    fitted = _labelled(train[0], train_y, train_where)
-    scored = _labelled(test[0], test_y, test_where)
+    names = sorted(set.union(*occurring))
+    fitted = LabelledFeatures(train[0], *labels_matrix(splits.train, train_rows, names))
+    scored = LabelledFeatures(test[0], *labels_matrix(splits.test, test_rows, names))
+    if _has_one_label(fitted) and _has_one_label(scored):
+        fitted, scored = (
+            LabelledFeatures(part.features, part.labels.argmax(axis=1)) for part in (fitted, scored)
+        )
     results = {}
     if "linear_probe" in tasks:
         probe = linear_probe.evaluate(fitted, scored, seed=seed)
@@ -182,16 +186,9 @@ def score_labels(
     return results
 
 
-def _yes_or_no(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Class numbers `[n]`, or what is `[n, C]` already, as bool `[n, C]`."""
-    return np.eye(num_classes, dtype=bool)[labels] if labels.ndim == 1 else labels
-
-
-def _labelled(x: np.ndarray, labels: np.ndarray, where: np.ndarray) -> LabelledFeatures:
-    """One label per image (class numbers) has no ambiguous entries; several are yes or no."""
-    if labels.ndim == 1:
-        return LabelledFeatures(x, labels)
-    return LabelledFeatures(x, labels, where)
+def _has_one_label(part: LabelledFeatures) -> bool:
+    """Whether each image has exactly one label, known for sure: a classification."""
+    return bool((part.labels.sum(axis=1) == 1).all() and np.all(part.where))
 
 
 def _record(result: Result) -> Result:

@@ -64,7 +64,7 @@ def run_training(config: ConfigDict, console: Console) -> bool:
       BadDataError, NonFiniteError, EvaluationError: from the run itself.
     """
     run = open_run(config, console)
-    console.print(banner(run), highlight=False)
+    console.print(banner(run), highlight=False, soft_wrap=True)
     ledger = BadExamples(run_folder.bad_examples_path(run.workdir, jax.process_index()))
     facts = {"seed": config.seed, "data": run.splits.train.digest()}
     folder = run_folder.checkpoints_path(run.workdir)
@@ -74,7 +74,7 @@ def run_training(config: ConfigDict, console: Console) -> bool:
         if int(state.step) >= config.train.num_steps and is_finished(
             run.workdir, config.train.num_steps
         ):
-            console.print(f"the run in {run.workdir} is finished: nothing to do")
+            console.print(f"the run in {run.workdir} is finished: nothing to do", soft_wrap=True)
             return True
         if int(state.step) < config.train.num_steps:
             state = _train(run, state, tx, checkpoints, ledger)

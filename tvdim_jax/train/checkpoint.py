@@ -107,7 +107,7 @@ class Checkpoints:
             path = self._folder / str(step)
             meta = _read_meta(path)
             state = None
-            if meta is not None:
+            if _everywhere(meta is not None) and meta is not None:
                 self._check_facts(step, meta["facts"])
                 _check_leaves(path, meta["leaves"], target, part=False)
                 state = _intact(partial(self._read, step, target), path, meta["leaves"])
