@@ -170,7 +170,7 @@ def from_json(text: str) -> ConfigDict:
       ConfigError: for a field this version does not know, a wrong type or value.
     """
     try:
-        flat = _flat(json.loads(text))
+        flat = flat_fields(json.loads(text))
     except (AttributeError, json.JSONDecodeError) as error:
         raise ConfigError(f"config.json is not a JSON object: {_one_line(error)}") from error
     config = _from_flat(flat)
@@ -178,14 +178,15 @@ def from_json(text: str) -> ConfigDict:
     return config.lock()
 
 
-def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
-    """The fields in which two configs differ, one line each; `workdir` does not count."""
-    before, after = _flat(old), _flat(new)
-    return [
-        f"{name}: {before[name]!r} -> {after[name]!r}"
-        for name in after
-        if name != "workdir" and before[name] != after[name]
-    ]
+def flat_fields(fields: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """The values by their full names, such as "train.num_steps"."""
+    flat = {}
+    for key, value in fields.items():
+        if isinstance(value, (dict, ConfigDict)):
+            flat.update(flat_fields(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def check(config: ConfigDict) -> None:
@@ -194,7 +195,7 @@ def check(config: ConfigDict) -> None:
     Raises:
       ConfigError: naming the field, the value got and what is wanted.
     """
-    flat = _flat(config)
+    flat = flat_fields(config)
     for name, choices in _CHOICES.items():
         if flat[name] not in choices:
             raise ConfigError(f"config.{name} is {flat[name]!r}, wanted one of {list(choices)}")
@@ -240,7 +241,7 @@ def _check_forms(flat: Mapping[str, Any]) -> None:
 def _run_file(path: str) -> dict[str, Any]:
     """The fields that `get_config()` of a config file returns, flat."""
     try:
-        return _flat(runpy.run_path(path)["get_config"]())
+        return flat_fields(runpy.run_path(path)["get_config"]())
     except Exception as error:
         raise ConfigError(
             f"config file {path} failed: {type(error).__name__}: {_one_line(error)}; it needs a "
@@ -251,7 +252,7 @@ def _run_file(path: str) -> dict[str, Any]:
 def _from_flat(flat: Mapping[str, Any]) -> ConfigDict:
     """The defaults with the given fields changed, each of the type of its default."""
     config = default()
-    known = _flat(config)
+    known = flat_fields(config)
     for name in flat:
         _check_known(name, known)
     config.update_from_flattened_dict(
@@ -268,21 +269,11 @@ def _typed(name: str, value: Any, like: Any) -> Any:
     raise ConfigError(f"config.{name} is {value!r}, wanted {type(like).__name__}")
 
 
-def _flat(fields: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in fields.items():
-        if isinstance(value, (dict, ConfigDict)):
-            flat.update(_flat(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 def _check_override(word: str) -> None:
     name = word.split("=", 1)[0]
     if not name.startswith("--config.") or "=" not in word:
         raise ConfigError(f"cannot read the argument {word!r}, wanted --config.FIELD=VALUE")
-    _check_known(name.removeprefix("--config."), _flat(default()))
+    _check_known(name.removeprefix("--config."), flat_fields(default()))
 
 
 def _check_known(name: str, known: Mapping[str, Any]) -> None:

@@ -74,6 +74,15 @@ def test_another_config_lists_all_fields(tmp_path, trace):
     )
 
 
+def test_what_does_not_enter_the_parameters_may_change(tmp_path):
+    open_folder(tiny_config(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    changes = {"data__max_bad_fraction": 0.5, "train__log_every": 2, "eval__every": 3}
+    open_folder(tiny_config(tmp_path, **changes))
+    config = read_config(tmp_path)
+    assert (config.data.max_bad_fraction, config.train.log_every, config.eval.every) == (0.5, 2, 3)
+
+
 def test_a_folder_in_which_nothing_was_begun_takes_the_new_config(tmp_path):
     """As after a wrong tokenizer.vocab_path: the corrected command must work."""
     open_folder(tiny_config(tmp_path, tokenizer__vocab_path="/wrong"))

@@ -7,7 +7,22 @@ from uuid import uuid4
 
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import ConfigError, differences, from_json
+from tvdim_jax.config import ConfigError, flat_fields, from_json
+
+
+# What a run may change when it goes on: nothing of this enters the parameters. Whether the data are
+# the same is told by their hash, not by their path.
+FREE_FIELDS = (
+    "workdir",
+    "data.path",
+    "data.num_threads",
+    "data.max_bad_fraction",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.max_nonfinite_steps",
+    "eval.",
+)
 
 
 def config_path(workdir: Path) -> Path:
@@ -49,6 +64,8 @@ def evaluation_path(workdir: Path, task: str, name: str) -> Path:
 def open_folder(config: ConfigDict) -> Path:
     """Makes the run folder, or finds that of the same run, and returns it.
 
+    A run that goes on may change FREE_FIELDS only.
+
     A folder in which nothing was begun, as after an error in the data, takes the new config.
 
     Raises:
@@ -68,13 +85,24 @@ def open_folder(config: ConfigDict) -> Path:
             f"cannot write the run folder {workdir}: {error.strerror}; "
             "choose another with --config.workdir=DIR"
         ) from error
-    changed = differences(read_config(workdir), config)
+    changed = _lasting_changes(read_config(workdir), config)
     if changed:
         raise ConfigError(
             f"the run in {workdir} has another config ({'; '.join(changed)}); go on with that "
             "config, or start a new run with --config.workdir=DIR"
         )
+    write_json(path, config.to_dict())
     return workdir
+
+
+def _lasting_changes(old: ConfigDict, new: ConfigDict) -> list[str]:
+    """The fields, one text each, whose change would make it another run."""
+    before, after = flat_fields(old), flat_fields(new)
+    return [
+        f"{name}: {before[name]!r} -> {after[name]!r}"
+        for name in after
+        if before[name] != after[name] and not name.startswith(FREE_FIELDS)
+    ]
 
 
 def read_config(workdir: Path) -> ConfigDict:
