@@ -279,20 +279,6 @@ def test_bad_json_is_one_line(text, wanted):
     assert "\n" not in str(caught.value)
 
 
-def test_differences_lists_all_fields_but_the_workdir():
-    old, new = config.default(), config.default()
-    new.workdir = "elsewhere"
-    assert config.differences(old, new) == []
-    new.seed = 3
-    new.objective.scales = (5,)
-    new.train.num_steps = 7
-    assert sorted(config.differences(old, new)) == [
-        "objective.scales: (1, 5, 7) -> (5,)",
-        "seed: 0 -> 3",
-        "train.num_steps: 1000 -> 7",
-    ]
-
-
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
 def test_shipped_configs_load(path):
     assert config.load(str(path)).workdir == f"runs/{path.stem}"

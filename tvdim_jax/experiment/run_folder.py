@@ -9,7 +9,6 @@ from ml_collections import ConfigDict
 
 from tvdim_jax.config import ConfigError, flat_fields, from_json
 
-
 # What a run may change when it goes on: nothing of this enters the parameters. Whether the data are
 # the same is told by their hash, not by their path.
 FREE_FIELDS = (
