@@ -54,7 +54,7 @@ def test_sep_case_and_length(vocab_file):
     assert token_valid.all()
 
 
-def test_special_tokens_in_text_are_text(vocab_file):  # B33
+def test_special_tokens_in_text_are_text(vocab_file):
     tokenizer = tokenizer_from_vocab(vocab_file, **{**OPTIONS, "max_length": 32})
     token_ids, _ = tokenizer.encode(["[MASK] [PAD] [CLS] [SEP]", "[mask]!<|endoftext|>"])
     special = {VOCAB.index(token) for token in ("[CLS]", "[SEP]", "[MASK]")}

@@ -94,7 +94,7 @@ def make_two_views(
     Raises:
       ValueError: unknown name or image_size.
 
-    Source: the data sets of the AMDIM release (arXiv 1906.00910), amdim_tvdim.md section 3.
+    Source: `datasets.py` of the AMDIM release (arXiv 1906.00910).
     """
     augmentation = _find(name, image_size)
     num_geometry = NUM_SHIFT_UNIFORMS if augmentation.is_shift else NUM_CROP_UNIFORMS

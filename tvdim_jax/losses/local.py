@@ -42,7 +42,7 @@ def local_scores(
     Raises:
       ValueError: features or masks of a wrong shape, or an unknown pool.
 
-    Source: specs 6.2 of TVDIM (T5); Liao et al. 2021 (arXiv 2103.04537).
+    Source: Liao et al. 2021 (arXiv 2103.04537), who let the best location answer a sentence.
     """
     check_region_pool(region_pool)
     if token_pool not in (None, "mean"):

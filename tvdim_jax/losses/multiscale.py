@@ -46,7 +46,7 @@ def multiscale_info_nce_loss(
     Raises:
       ValueError: missing or mismatched maps, B < 2, indices that are not int `[B]`, clip <= 0.
 
-    Source: Bachman et al. 2019 (arXiv 1906.00910) as released, specs section 2 of AMDIM.
+    Source: Bachman et al. 2019 (arXiv 1906.00910) as released in `costs.py`.
     """
     _check_views(view_1, view_2)
     batch, _, _, width = view_1[1].shape
@@ -100,7 +100,7 @@ def directed_info_nce_loss(
     Raises:
       ValueError: shapes that do not match, B < 2, clip <= 0.
 
-    Source: specs section 2 of AMDIM; `costs.py` of the release.
+    Source: `costs.py` of the AMDIM release (arXiv 1906.00910).
     """
     _check_direction(source, targets, clip)
     batch, height, width, num_features = targets.shape

@@ -43,7 +43,9 @@ def margin_ranking_loss(
     Raises:
       ValueError: scores or masks of a wrong shape, or unknown `negatives`.
 
-    Source: specs 6.2 of TVDIM (T6, T7); VSE++, Faghri et al. 2018 (arXiv 1707.05612).
+    Source: VSE++, Faghri et al. 2018 (arXiv 1707.05612), there the hardest negative. TVDIM (Qin
+    et al. 2021, arXiv 2106.01797) ranks too but publishes no formula: the mean over all negatives
+    is our choice, for noisy text.
     """
     check_negatives(negatives)
     scores = float_scores(scores)

@@ -29,10 +29,11 @@ def batch_norm(*, train: bool, dtype: Any, name: str) -> nn.BatchNorm:
 
 
 class ResidualHead(nn.Module):
-    """Head of AMDIM on the last axis: its 5x5 and 7x7 maps, and the text vector of TVDIM (T3).
+    """Head of AMDIM on the last axis: its 5x5 and 7x7 maps, and the text vector of TVDIM.
 
-    `batch_norm(zero-initialised 1x1 branch + near-identity 1x1 shortcut)`, amdim_tvdim.md 1.1 and
-    1.3. All axes but the last are positions: a 1x1 convolution on a map, a dense layer on a vector.
+    `batch_norm(zero-initialised 1x1 branch + near-identity 1x1 shortcut)`, as in `model.py` of the
+    AMDIM release. All axes but the last are positions: a 1x1 convolution on a map, a dense layer on
+    a vector.
 
     Attributes:
       features: output width D.

@@ -1,4 +1,4 @@
-"""Initial values of the release: plain uniform draws (amdim_tvdim.md section 1.3)."""
+"""Initial values of the release: plain uniform draws (`model.py` of the AMDIM release)."""
 
 import math
 from collections.abc import Sequence

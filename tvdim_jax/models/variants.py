@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from tvdim_jax.models.image.amdim import AMDIMEncoder
 from tvdim_jax.models.text.transformer import TextTransformer
 
-# amdim_tvdim.md section 1.4. A name tells where a size was published; any of them runs at every
+# A name tells where a size was published; any of them runs at every
 # image size that its rkhs allows. amdim_tiny is the twin of all of them at 32, 64 and 128 pixels.
 IMAGE_VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "amdim_tiny": {"ndf": 4, "rkhs": 32, "depth": 1},

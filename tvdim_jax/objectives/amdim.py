@@ -35,7 +35,7 @@ def make_amdim_objective(*, clip: float = 20.0) -> Objective:
     Raises:
       ValueError: clip <= 0 (when traced), batch of one image, maps of a wrong shape.
 
-    Source: Bachman et al. 2019 (arXiv 1906.00910) as released, specs section 2 of AMDIM.
+    Source: Bachman et al. 2019 (arXiv 1906.00910) as released.
     """
 
     def objective(

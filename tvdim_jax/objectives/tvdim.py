@@ -86,7 +86,7 @@ def make_tvdim_objective(
     Raises:
       ValueError: an option out of its range, or nothing to learn from (no image loss and weight 0).
 
-    Source: specs 6.2 of TVDIM, our decisions T1 to T14 for Qin et al. 2021 (arXiv 2106.01797).
+    Source: Qin et al. 2021 (arXiv 2106.01797); docs/training.md lists what they leave open.
     """
     _check_terms(text_weight, scales, image_loss=image_loss)
     check_negatives(negatives)

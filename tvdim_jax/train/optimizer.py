@@ -17,7 +17,7 @@ def make_schedule(
     """Learning rate of update t, counted from 0.
 
     During the warm-up it is `learning_rate * (t + 1) / warmup_steps`
-    (specs/amdim_tvdim.md section 4: the first update already moves).
+    (as in the AMDIM release: the first update already moves).
 
     Args:
       learning_rate: peak.
@@ -59,7 +59,7 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
     """Adam with L2 added to the gradient of every parameter, biases and BN included.
 
-    This is torch's `Adam(weight_decay=)`, not AdamW (specs/amdim_tvdim.md section 4).
+    This is torch's `Adam(weight_decay=)`, not AdamW, as the AMDIM release has it.
 
     Args:
       schedule: learning rate of update t.

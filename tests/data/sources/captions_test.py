@@ -73,8 +73,8 @@ def test_no_validation_part(tmp_path):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("none.jpg", "missing file"),  # B34
-        ("../../x", "path outside the data folder"),  # B36
+        ("none.jpg", "missing file"),
+        ("../../x", "path outside the data folder"),
         ("/etc/hostname", "path outside the data folder"),
         ("file:///etc/hostname", "path outside the data folder"),
         ("pipe:touch x", "path outside the data folder"),
@@ -96,7 +96,7 @@ def test_images_that_cannot_be_read(tmp_path, name, reason):
     assert error.value.reason == reason
 
 
-def test_a_second_row_for_an_image_is_a_bad_example(make_folder, make_jpeg):  # B35
+def test_a_second_row_for_an_image_is_a_bad_example(make_folder, make_jpeg):
     row = ("a.jpg", make_jpeg(), ["x"], {})
     source = CaptionsFolder(make_folder([row, ("b.jpg", make_jpeg(), ["y"], {}), row]))
     assert source.read_image(0).size
@@ -107,7 +107,7 @@ def test_a_second_row_for_an_image_is_a_bad_example(make_folder, make_jpeg):  # 
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [  # B31, B40
+    [
         ('{"image": "a.jpg", ', "got Expecting property name"),
         ("not json", "got Expecting value"),
         ('["a.jpg"]', "got list, wanted one JSON object"),

@@ -1,6 +1,6 @@
 """AMDIM image encoder: a residual convolutional net whose feature positions barely overlap.
 
-Bachman, Hjelm, Buchwalter 2019 (arXiv 1906.00910) and their release; amdim_tvdim.md section 1.
+Bachman, Hjelm, Buchwalter 2019 (arXiv 1906.00910) and `model.py` of their release.
 Deviation from the release: over several devices batch statistics are global, not per device.
 """
 

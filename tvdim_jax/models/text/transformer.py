@@ -1,4 +1,4 @@
-"""Small pre-LN transformer for captions (amdim_tvdim.md section 6.2, decision T2)."""
+"""Small pre-LN transformer for captions."""
 
 import math
 from typing import Any
