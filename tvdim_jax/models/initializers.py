@@ -6,26 +6,27 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 from flax.typing import Initializer
+from jax.typing import DTypeLike
 
 
 def uniform(bound: float) -> Initializer:
     """The initializer U[-bound, bound)."""
 
-    def init(key: jax.Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32) -> jax.Array:
+    def init(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> jax.Array:
         return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     return init
 
 
 def uniform_fan_in(
-    key: jax.Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32
+    key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
     """U[-b, b) with b = 1 / sqrt(fan_in), for a kernel `[..., in, out]`."""
     return uniform(1.0 / math.sqrt(math.prod(shape[:-1])))(key, shape, dtype)
 
 
 def near_identity(
-    key: jax.Array, shape: Sequence[int], dtype: jnp.dtype = jnp.float32
+    key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
 ) -> jax.Array:
     """Kernel `[in, out]`: U[-0.01, 0.01), ones on the diagonal; fan-in uniform if out < in."""
     inputs, outputs = shape
