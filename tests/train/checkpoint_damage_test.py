@@ -13,7 +13,6 @@ import orbax.checkpoint as ocp
 import pytest
 
 from tests.reference.checkpoints import (
-    STEPS,
     assert_equal,
     damage,
     names,
@@ -26,19 +25,6 @@ from tvdim_jax.train.checkpoint import CheckpointError, restore_part
 
 # Orbax leaves reads in flight when one of them fails.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A folder to copy, with steps 2 and 3 of three that were saved."""
-    folder = tmp_path_factory.mktemp("saved") / "checkpoints"
-    save(folder, *STEPS)
-    return folder
-
-
-@pytest.fixture
-def folder(saved, tmp_path):
-    return Path(shutil.copytree(saved, tmp_path / "checkpoints"))
 
 
 def flip_one_bit(rng, files):

@@ -1,7 +1,6 @@
 """Checkpoints: the same bits back on any device count, and none of another run."""
 
 import shutil
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,6 @@ import pytest
 
 from tests.reference.checkpoints import (
     FACTS,
-    STEPS,
     assert_equal,
     damage,
     names,
@@ -23,19 +21,6 @@ from tests.reference.checkpoints import (
 from tvdim_jax.train import checkpoint
 from tvdim_jax.train.checkpoint import CheckpointError, Checkpoints, restore_part
 from tvdim_jax.train.digest import tree_digest
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    """A folder to copy, with steps 2 and 3 of three that were saved."""
-    folder = tmp_path_factory.mktemp("saved") / "checkpoints"
-    save(folder, *STEPS)
-    return folder
-
-
-@pytest.fixture
-def folder(saved, tmp_path):
-    return Path(shutil.copytree(saved, tmp_path / "checkpoints"))
 
 
 @pytest.mark.parametrize(("before", "after"), [(8, 1), (1, 8), (8, 8), (2, 4)])
