@@ -16,7 +16,7 @@ PACKAGE = "tvdim_jax"
 Sources = dict[str, str]
 
 # What each room may import besides itself and the ground.
-GROUND = {"features", "prng"}
+GROUND = {"features", "precision", "prng"}
 ARROWS: dict[str, set[str]] = {
     **{room: set() for room in ["losses", "critics", "models", "augment"]},
     **{room: set() for room in ["train", "data", "config"]},

@@ -99,6 +99,80 @@ def margin_ranking_loss(scores, *, margin=0.2, negatives="all", **words):
     )
 
 
+def positives_and_negatives(scores, **words):
+    """Positive scores of each anchor that has one, and the negatives of the whole matrix.
+
+    Both empty where the words leave no positive or no negative: then every bound is 0.
+    """
+    scores = np.asarray(scores, np.float64)
+    positive, negative = pair_kinds(*scores.shape, **words)
+    anchors = [list(scores[i][positive[i]]) for i in range(len(scores)) if positive[i].any()]
+    others = [scores[i, j] for i, j in np.argwhere(negative)]
+    return (anchors, others) if anchors and others else ([], [])
+
+
+def mean(values):
+    return sum(values) / len(values)
+
+
+def softplus(value):
+    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
+
+
+def log_sum_exp(values):
+    top = max(values)
+    return top + math.log(sum(math.exp(value - top) for value in values))
+
+
+def donsker_varadhan_lower_bound(scores, **words):
+    anchors, others = positives_and_negatives(scores, **words)
+    if not anchors:
+        return 0.0
+    return mean([mean(each) for each in anchors]) - (log_sum_exp(others) - math.log(len(others)))
+
+
+def nwj_lower_bound(scores, **words):
+    anchors, others = positives_and_negatives(scores, **words)
+    if not anchors:
+        return 0.0
+    exponentials = [math.exp(s - 1) if s < 700 else math.inf for s in others]
+    return mean([mean(each) for each in anchors]) - mean(exponentials)
+
+
+def smile_lower_bound(scores, *, clip=5.0, **words):
+    anchors, others = positives_and_negatives(scores, **words)
+    if not anchors:
+        return 0.0
+    clipped = [math.exp(min(max(s, -clip), clip)) for s in others]
+    return mean([mean(each) for each in anchors]) - math.log(mean(clipped))
+
+
+def jsd_objective(scores, **words):
+    anchors, others = positives_and_negatives(scores, **words)
+    if not anchors:
+        return 0.0
+    rows = [mean([-softplus(-s) for s in each]) for each in anchors]
+    return mean(rows) - mean([softplus(s) for s in others])
+
+
+def released_lmi_infonce_loss(scores, **words):
+    anchors, others = positives_and_negatives(scores, **words)
+    if not anchors:
+        return 0.0
+    return log_sum_exp(others) - mean([mean(each) for each in anchors])
+
+
+def sigmoid_pair_loss(scores, **words):
+    scores = np.asarray(scores, np.float64)
+    positive, negative = pair_kinds(*scores.shape, **words)
+    total, num_anchors = 0.0, 0
+    for row, same, other in zip(scores, positive, negative, strict=True):
+        num_anchors += same.any()
+        if same.any() and other.any():
+            total += sum(softplus(-s) for s in row[same]) + sum(softplus(s) for s in row[other])
+    return total / num_anchors if num_anchors else 0.0
+
+
 def unit_norm(features):
     features = np.asarray(features, np.float64)
     return features / np.linalg.norm(features, axis=-1, keepdims=True)

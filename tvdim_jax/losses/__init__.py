@@ -1,17 +1,24 @@
 """Losses and bounds: pure functions of arrays, minimised as `*_loss`, maximised as `*_lower_bound`.
 
-They know no encoder, no device and no config, and hold under jit, grad, vmap, pmap and shard_map.
+On a score matrix here; on features, in memory that grows with the batch alone, in `pairwise`. They
+know no encoder, no device and no config, and hold under jit, grad, vmap, pmap and shard_map.
 """
 
+from tvdim_jax.losses import pairwise
 from tvdim_jax.losses.local import local_scores
-from tvdim_jax.losses.mi_bounds import info_nce_loss, info_nce_lower_bound
+from tvdim_jax.losses.mi_bounds import (
+    donsker_varadhan_lower_bound,
+    info_nce_loss,
+    info_nce_lower_bound,
+    jsd_objective,
+    nwj_lower_bound,
+    smile_lower_bound,
+)
+from tvdim_jax.losses.monitors import score_summary
 from tvdim_jax.losses.multiscale import multiscale_info_nce_loss
 from tvdim_jax.losses.ranking import margin_ranking_loss
+from tvdim_jax.losses.released_lmi import released_lmi_infonce_loss
+from tvdim_jax.losses.sigmoid import sigmoid_pair_loss
+from tvdim_jax.losses.similarity_regulated import similarity_regulated_loss, similarity_weights
 
-__all__ = [
-    "info_nce_loss",
-    "info_nce_lower_bound",
-    "local_scores",
-    "margin_ranking_loss",
-    "multiscale_info_nce_loss",
-]
+__all__ = [name for name in dir() if not name.startswith("_")]

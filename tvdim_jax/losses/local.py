@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from tvdim_jax.precision import einsum_float32
+
 RegionPool = Literal["max", "mean", "log_mean_exp"]
 TokenPool = Literal["mean"]
 
@@ -51,12 +53,8 @@ def local_scores(
     region_real = _where("region_where", region_where, regions)
     token_real = _where("token_where", token_where, tokens)
 
-    dtype = jnp.promote_types(jnp.result_type(regions, tokens), jnp.float32)
-    # HIGHEST, since by default float32 is multiplied as TF32 on a GPU and as bfloat16 on a TPU.
-    precision = jax.lax.Precision.HIGHEST
-    scores = jnp.einsum(
-        "nrd,mtd->nrmt", regions, tokens, precision=precision, preferred_element_type=dtype
-    )
+    scores = einsum_float32("nrd,mtd->nrmt", regions, tokens)
+    dtype = scores.dtype
     scores = _pool_regions(scores, region_real[:, :, None, None], region_pool)
     scores = jnp.where(token_real[None], scores, 0)
     if token_pool is None:

@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from tvdim_jax.losses.accumulators import LOG_SUM_EXP, SUM, LogSum
+from tvdim_jax.losses.masks import PairMasks
+from tvdim_jax.losses.streamed_pairs import pairs_of
+from tvdim_jax.precision import einsum_float32
 
 HEIGHTS = (1, 5, 7)
 REGULARIZER_WEIGHT = 0.05  # of the mean squared score, as in the release
@@ -17,6 +23,8 @@ def multiscale_info_nce_loss(
     index_1: jax.Array,
     index_2: jax.Array,
     clip: float = 20.0,
+    block_size: int | None = None,
+    axis_name: str | None = None,
 ) -> dict[str, jax.Array]:
     """All AMDIM terms of two views of the same B images, and their sum.
 
@@ -37,6 +45,9 @@ def multiscale_info_nce_loss(
         Out of range gives NaN.
       index_2: the same for view 2.
       clip: > 0, bound of the soft clip of the scores.
+      block_size: sources and target vectors scored at once; default: by memory, see `pairwise`.
+      axis_name: inside `jax.shard_map`, the axis over whose devices the images are split; all
+        images of all devices are negatives, see `pairwise`.
 
     Returns:
       Scalars, nats, at least float32: "loss"; "1_to_5", "1_to_7", "5_to_5" and "regularizer"; of
@@ -54,12 +65,15 @@ def multiscale_info_nce_loss(
         {"1": view[1].reshape(batch, width), "5": _draw(view[5], name, index)}
         for view, name, index in ((view_1, "index_1", index_1), (view_2, "index_2", index_2))
     ]
+    directed = partial(
+        directed_info_nce_loss, clip=clip, block_size=block_size, axis_name=axis_name
+    )
     terms: dict[str, jax.Array] = {}
     regularizers = []
     for source, height in (("1", 5), ("1", 7), ("5", 5)):
         term = f"{source}_to_{height}"
-        forth, forth_reg = directed_info_nce_loss(sources[0][source], view_2[height], clip=clip)
-        back, back_reg = directed_info_nce_loss(sources[1][source], view_1[height], clip=clip)
+        forth, forth_reg = directed(sources[0][source], view_2[height])
+        back, back_reg = directed(sources[1][source], view_1[height])
         terms |= {
             term: (forth + back) / 2,
             f"{term}/view_1_to_2": forth,
@@ -74,7 +88,12 @@ def multiscale_info_nce_loss(
 
 
 def directed_info_nce_loss(
-    source: jax.Array, targets: jax.Array, *, clip: float = 20.0
+    source: jax.Array,
+    targets: jax.Array,
+    *,
+    clip: float = 20.0,
+    block_size: int | None = None,
+    axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """One direction: one source vector of each image against a map of every image.
 
@@ -93,6 +112,8 @@ def directed_info_nce_loss(
         stays).
       targets: `[B, h, w, D]`, R = h w.
       clip: > 0, bound of the soft clip.
+      block_size: see `multiscale_info_nce_loss`.
+      axis_name: see `multiscale_info_nce_loss`.
 
     Returns:
       Loss (nats, >= 0) and regularizer (>= 0), scalars, at least float32.
@@ -102,25 +123,48 @@ def directed_info_nce_loss(
 
     Source: `costs.py` of the AMDIM release (arXiv 1906.00910).
     """
-    _check_direction(source, targets, clip)
+    _check_direction(source, targets, clip, axis_name)
     batch, height, width, num_features = targets.shape
     num_regions = height * width
     targets = targets.reshape(batch, num_regions, num_features)
-    dtype = jnp.promote_types(jnp.result_type(source, targets), jnp.float32)
-    scale = num_features**-0.5
-    # HIGHEST, since by default float32 is multiplied as TF32 on a GPU and as bfloat16 on a TPU.
-    dot = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST, preferred_element_type=dtype)
-    scores = dot("id,jpd->ijp", source, targets) * scale
-    positives = dot("id,ipd->ip", source, targets) * scale
-    # The count as a float: B B R may pass the largest int32.
-    num_scores = float(batch) * batch * num_regions
-    regularizer = REGULARIZER_WEIGHT * (jnp.sum(jnp.square(scores)) / num_scores)
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * batch
+    image_id = first + jnp.arange(batch, dtype=jnp.int32)
+    # Every vector of every map is a candidate; those of the source's own image are its positives.
+    pairs = pairs_of(
+        _scaled_dot,
+        source,
+        targets.reshape(batch * num_regions, num_features),
+        masks={"x_positive_id": image_id, "y_positive_id": jnp.repeat(image_id, num_regions)},
+        block_size=block_size,
+        axis_name=axis_name,
+    )
+    (stats,) = pairs.reduce(
+        partial(_clipped_negatives, clip), {"negatives": LOG_SUM_EXP, "squares": SUM}, [()]
+    )
+    negatives: LogSum = stats["negatives"]
+    positives = einsum_float32("id,ipd->ip", source, targets) * num_features**-0.5
     # -log(e^p / (e^p + e^n)) = softplus(n - p): one logsumexp n of the negatives serves every p.
-    same_image = jnp.eye(batch, dtype=bool)[:, :, None]
-    negatives = jnp.where(same_image, -jnp.inf, _soft_clip(scores, clip))
-    negatives = jax.nn.logsumexp(negatives, axis=(1, 2))
-    loss = jnp.mean(jax.nn.softplus(negatives[:, None] - _soft_clip(positives, clip)))
-    return loss, regularizer
+    gap = negatives.log_sum[:, None] + (negatives.best[:, None] - _soft_clip(positives, clip))
+    sources = pairs.total(jnp.ones_like(stats["squares"]))
+    loss = pairs.total(jnp.mean(jax.nn.softplus(gap), axis=1)) / sources
+    # Mean by mean, as B B R may pass the largest int32.
+    mean_square = pairs.total(stats["squares"] / num_regions / sources) / sources
+    return loss, REGULARIZER_WEIGHT * mean_square
+
+
+def _scaled_dot(params: tuple[()], sources: jax.Array, vectors: jax.Array) -> jax.Array:
+    del params
+    return einsum_float32("id,jd->ij", sources, vectors) * sources.shape[-1] ** -0.5
+
+
+def _clipped_negatives(
+    clip: float, scores: tuple[jax.Array, ...], masks: PairMasks, *_: Any
+) -> Mapping[str, jax.Array]:
+    real = masks.positive | masks.negative
+    return {
+        "negatives": jnp.where(masks.negative, _soft_clip(scores[0], clip), -jnp.inf),
+        "squares": jnp.where(real, jnp.square(scores[0]), 0),
+    }
 
 
 def _soft_clip(scores: jax.Array, clip: float) -> jax.Array:
@@ -150,7 +194,9 @@ def _check_views(view_1: Mapping[int, jax.Array], view_2: Mapping[int, jax.Array
         )
 
 
-def _check_direction(source: jax.Array, targets: jax.Array, clip: float) -> None:
+def _check_direction(
+    source: jax.Array, targets: jax.Array, clip: float, axis_name: str | None
+) -> None:
     ranks = (jnp.ndim(source), jnp.ndim(targets))
     if ranks != (2, 4) or (source.shape[0], source.shape[1]) != (
         targets.shape[0],
@@ -160,9 +206,10 @@ def _check_direction(source: jax.Array, targets: jax.Array, clip: float) -> None
             f"directed pair: got source {source.shape} and targets {targets.shape}, wanted [B, D] "
             "and [B, h, w, D] of the same images and width; take both from one encoder"
         )
-    if source.shape[0] < 2:
+    num_images = source.shape[0] * (1 if axis_name is None else jax.lax.axis_size(axis_name))
+    if num_images < 2:
         raise ValueError(
-            f"batch: got B = {source.shape[0]}, wanted at least 2, as the negatives are the "
+            f"batch: got B = {num_images}, wanted at least 2, as the negatives are the "
             "other images of the batch; raise the batch size"
         )
     if not clip > 0:

@@ -1,17 +1,20 @@
 """Margin ranking: a positive pair need only lead its negatives by the margin."""
 
-from typing import Literal, Unpack
+from collections.abc import Mapping
+from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
 
-from tvdim_jax.losses.masks import MaskWords, PairMasks, float_scores, pair_masks
+from tvdim_jax.losses.accumulators import SUM, Largest
+from tvdim_jax.losses.masks import MaskWords, PairMasks
+from tvdim_jax.losses.pairs import Pairs, Stats, as_pairs, no_values, over_positives
 
 Negatives = Literal["all", "hardest"] | int
 
 
 def margin_ranking_loss(
-    scores: jax.Array,
+    scores: jax.Array | Pairs,
     *,
     margin: jax.Array | float = 0.2,
     negatives: Negatives = "all",
@@ -34,7 +37,8 @@ def margin_ranking_loss(
       negatives: which negatives of an anchor count: "all" allowed ones, the "hardest" (highest
         score; the first of equals), or an int k >= 1 for its k highest.
       **masks: see `tvdim_jax.losses.masks.MaskWords`; default: the diagonal is positive. With
-        `x_positive_id` or `positive_mask` time grows as N M^2, memory stays N M.
+        `x_positive_id` or `positive_mask` the time of "all" grows with the largest number of
+        positives of an anchor.
 
     Returns:
       `[...]`, unit of the scores, >= 0, at least float32. Without negatives, or without positives,
@@ -48,12 +52,15 @@ def margin_ranking_loss(
     is our choice, for noisy text.
     """
     check_negatives(negatives)
-    scores = float_scores(scores)
-    pairs = pair_masks(scores.shape, **masks)
-    several = masks.get("positive_mask") is not None or masks.get("x_positive_id") is not None
-    rows = _mean_hinge(scores, pairs, margin, negatives, several)
-    scores, pairs = jnp.swapaxes(scores, -1, -2), pairs.transposed()
-    return rows + _mean_hinge(scores, pairs, margin, negatives, several)
+    pairs = as_pairs(scores, masks)
+    found = _hinges(pairs, margin, negatives)
+    directions = []
+    for stats, hinges, chosen in found:
+        anchors = stats["num_positives"] > 0
+        num_chosen = pairs.total(jnp.where(anchors, chosen, 0))
+        total = pairs.total(jnp.where(anchors, hinges, 0))
+        directions.append(total / jnp.maximum(num_chosen, 1))
+    return directions[0] + directions[1]
 
 
 def check_negatives(negatives: Negatives) -> None:
@@ -66,44 +73,85 @@ def check_negatives(negatives: Negatives) -> None:
         )
 
 
-def _mean_hinge(
-    scores: jax.Array,
-    pairs: PairMasks,
-    margin: jax.Array | float,
-    negatives: Negatives,
-    several: bool,
-) -> jax.Array:
-    """One direction `[...]`, rows as anchors; `several`: an anchor may have several positives."""
-    has_positive = jnp.any(pairs.positive, axis=-1, keepdims=True)
-    chosen_scores, chosen = _choose(scores, pairs.negative & has_positive, negatives)
+def _hinges(
+    pairs: Pairs, margin: jax.Array | float, negatives: Negatives
+) -> list[tuple[Stats, jax.Array, jax.Array]]:
+    """For each direction what was counted, the sum of hinges and the number of negatives chosen.
 
-    def hinge_of(positive_score: jax.Array) -> jax.Array:
-        """Sum of the hinges `[..., N]` of one positive per anchor `[..., N]`."""
-        hinge = jax.nn.relu(margin + (chosen_scores - positive_score[..., None]))
-        return jnp.sum(jnp.where(chosen, hinge, 0), axis=-1)
-
-    if several:  # one column of positives at a time, recomputed in the backward pass
-        columns = jnp.moveaxis(jnp.where(pairs.positive, scores, 0), -1, 0)
-        hinges = jnp.moveaxis(jax.lax.map(jax.checkpoint(hinge_of), columns), 0, -1)
-        num_positives = jnp.sum(pairs.positive, axis=-1).astype(scores.dtype)
-        total = jnp.sum(jnp.where(pairs.positive, hinges, 0), axis=-1)
-        total = total / jnp.maximum(num_positives, 1)
-    else:
-        total = hinge_of(jnp.sum(jnp.where(pairs.positive, scores, 0), axis=-1))
-    # Counted per row, then in floats: N M may pass the largest int32.
-    num_chosen = jnp.sum(jnp.sum(chosen, axis=-1).astype(scores.dtype), axis=-1)
-    return jnp.sum(total, axis=-1) / jnp.maximum(num_chosen, 1)
-
-
-def _choose(
-    scores: jax.Array, negative: jax.Array, negatives: Negatives
-) -> tuple[jax.Array, jax.Array]:
-    """Scores `[..., N, k]` of the chosen negatives and the mask of those that exist."""
-    candidates = jnp.where(negative, scores, -jnp.inf)
+    Both `[..., N]`; the hinges are a mean over the anchor's positives.
+    """
     if negatives == "all":
-        chosen, kept = candidates, negative
-    else:
-        num_chosen = 1 if negatives == "hardest" else min(negatives, scores.shape[-1])
-        chosen, index = jax.lax.top_k(candidates, num_chosen)
-        kept = jnp.take_along_axis(negative, index, axis=-1)
-    return jnp.where(kept, chosen, 0), kept
+        found, hinges = _all_hinges(pairs, margin)
+        return [
+            (stats, hinge, stats["num_negatives"])
+            for stats, hinge in zip(found, hinges, strict=True)
+        ]
+    k = 1 if negatives == "hardest" else negatives
+    found = pairs.reduce(_negative_scores, {"negatives": Largest(k)}, [(), ()])
+    top = [stats["negatives"].values for stats in found]
+    hinges = over_positives(pairs, _hinges_of_top, found, top, margin)
+    return [
+        (stats, hinge, jnp.minimum(stats["num_negatives"], k))
+        for stats, hinge in zip(found, hinges, strict=True)
+    ]
+
+
+def _all_hinges(pairs: Pairs, margin: jax.Array | float) -> tuple[list[Stats], list[jax.Array]]:
+    """What was counted, and the sum of hinges over all negatives: a mean over the positives."""
+    if pairs.single:
+        positives = pairs.reduce(no_values, {}, [(), ()], only_positives=True)
+        found = _hinges_against(pairs, positives, margin, None)
+        return found, [stats["hinges"] for stats in found]
+    found = pairs.reduce(no_values, {}, [(), ()])
+    ranked, num_rounds, bound = pairs.rounds()
+    zeros = [jnp.zeros_like(stats["num_positives"]) for stats in found]
+
+    @jax.checkpoint
+    def of_round(nth: jax.Array) -> list[jax.Array]:
+        def hinges() -> list[jax.Array]:
+            nths = ranked.reduce(no_values, {}, [(), ()], only_positives=True, nth_positive=nth)
+            return [stats["hinges"] for stats in _hinges_against(ranked, nths, margin, nth)]
+
+        return jax.lax.cond(nth < num_rounds, hinges, lambda: zeros)
+
+    # Each round ranks the n-th positive of every anchor; most anchors have few.
+    def add_round(sums: list[jax.Array], nth: jax.Array) -> tuple[list[jax.Array], None]:
+        return jax.tree.map(jnp.add, sums, of_round(nth)), None
+
+    sums, _ = jax.lax.scan(add_round, zeros, jnp.arange(bound))
+    return found, [
+        total / jnp.maximum(stats["num_positives"], 1)
+        for total, stats in zip(sums, found, strict=True)
+    ]
+
+
+def _hinges_against(
+    pairs: Pairs, positives: list[Stats], margin: jax.Array | float, nth: jax.Array | None
+) -> list[Stats]:
+    """Results with the sum "hinges" of each anchor's one positive against all its negatives."""
+    anchors = [
+        {"score": stats["positive_score"], "exists": stats["num_positives"]} for stats in positives
+    ]
+    return pairs.reduce(_hinge_tile, {"hinges": SUM}, anchors, margin, nth_positive=nth)
+
+
+def _hinge_tile(
+    scores: tuple[jax.Array, ...], masks: PairMasks, positive: Any, margin: jax.Array
+) -> Mapping[str, jax.Array]:
+    counts = masks.negative & (positive["exists"] > 0)
+    # The inner `where` keeps masked scores, NaN perhaps, out of the gradient.
+    lead = positive["score"] - jnp.where(counts, scores[0], 0)
+    return {"hinges": jnp.where(counts, jax.nn.relu(margin - lead), 0)}
+
+
+def _negative_scores(
+    scores: tuple[jax.Array, ...], masks: PairMasks, *_: Any
+) -> Mapping[str, jax.Array]:
+    return {"negatives": jnp.where(masks.negative, scores[0], -jnp.inf)}
+
+
+def _hinges_of_top(score: jax.Array, top: jax.Array, margin: jax.Array) -> jax.Array:
+    """Sum of the hinges of a positive `[..., N]` against the k chosen negatives `[k, ..., N]`."""
+    exists = top > -jnp.inf
+    lead = jnp.expand_dims(score, 0) - jnp.where(exists, top, 0)
+    return jnp.sum(jnp.where(exists, jax.nn.relu(margin - lead), 0), axis=0)

@@ -1,0 +1,196 @@
+"""Pairs given as features and a critic: scored all at once where that is small, else streamed."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from tvdim_jax.losses.accumulators import Accumulator
+from tvdim_jax.losses.blocks import (
+    Critic,
+    ScoreSpec,
+    check_critic,
+    choose_block,
+    leading_size,
+    tile_scores,
+)
+from tvdim_jax.losses.masks import MaskWords, pair_masks
+from tvdim_jax.losses.pairs import (
+    COUNTED,
+    DensePairs,
+    Pairs,
+    Stats,
+    Tile,
+    counted,
+    has_one_positive,
+)
+from tvdim_jax.losses.stream import Plan, Side, split, walk
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamedPairs(Pairs):
+    """Pairs whose scores are made tile by tile.
+
+    Attributes:
+      critic: `critic(params, x_tile, y_tile) -> scores [n, m]`, or a tuple of them.
+      params: of the critic.
+      x: tree of arrays `[N, ...]`: this device's rows.
+      y: tree of arrays `[M, ...]`: this device's columns.
+      words: those of x and of y, see `stream.Side`.
+      block: anchors and candidates of a tile, at most.
+      scores: what the critic gives for a pair.
+      one_positive: see `Pairs.single`.
+      axis_name: the mapped axis whose devices form the ring, or None.
+    """
+
+    critic: Critic
+    params: Any
+    x: Any
+    y: Any
+    words: tuple[dict[str, jax.Array], dict[str, jax.Array]]
+    block: int
+    scores: ScoreSpec
+    one_positive: bool
+    axis_name: str | None
+
+    @property
+    def single(self) -> bool:
+        """See `Pairs`, as all the others."""
+        return self.one_positive
+
+    @property
+    def num_scores(self) -> int:
+        """How many tiles of scores the critic gives."""
+        return self.scores.count
+
+    def reduce(
+        self,
+        tile: Tile,
+        kinds: Mapping[str, Accumulator],
+        anchors: Sequence[Any],
+        shared: Any = (),
+        *,
+        only_positives: bool = False,
+        nth_positive: jax.Array | None = None,
+    ) -> list[Stats]:
+        """Walks over the tiles."""
+        plan = Plan(
+            critic=self.critic,
+            tile=counted(tile),
+            kinds=COUNTED | dict(kinds),
+            block=self.block,
+            only_positives=only_positives,
+            axis_name=self.axis_name,
+            score_dtype=self.scores.dtype,
+        )
+        words = self.words
+        if nth_positive is not None:
+            words = tuple(
+                w | {"nth": jnp.broadcast_to(nth_positive, w["rank"].shape)} for w in words
+            )
+        anchors = [*anchors, None][:2]
+        x, y = (
+            Side(*split(features), word, anchor)
+            for features, word, anchor in zip((self.x, self.y), words, anchors, strict=True)
+        )
+        shared = jax.tree.map(lambda value: jnp.asarray(value, self.scores.dtype), shared)
+        return walk(plan, self.params, x, y, shared)
+
+    def rounds(self) -> tuple[Pairs, jax.Array, int]:
+        """The ranks among equal ids, once for all rounds."""
+        words = tuple(w | {"rank": _rank(w["positive_id"], self.axis_name)} for w in self.words)
+        largest = jnp.maximum(*(jnp.max(each["rank"]) for each in words)) + 1
+        if self.axis_name is not None:
+            largest = jax.lax.pmax(largest, self.axis_name)
+        bound = max(each["rank"].size for each in words) * _num_devices(self.axis_name)
+        return dataclasses.replace(self, words=words), largest, bound
+
+    def total(self, values: jax.Array) -> jax.Array:
+        """Sum over this device's anchors, then over devices."""
+        total = jnp.sum(values, axis=-1)
+        return total if self.axis_name is None else jax.lax.psum(total, self.axis_name)
+
+    def maximum(self, values: jax.Array) -> jax.Array:
+        """Maximum over this device's anchors, then over devices."""
+        best = jax.lax.stop_gradient(jnp.max(values, axis=-1))
+        return best if self.axis_name is None else jax.lax.pmax(best, self.axis_name)
+
+
+def pairs_of(
+    critic: Critic,
+    x: Any,
+    y: Any,
+    *,
+    params: Any = (),
+    block_size: int | None = None,
+    axis_name: str | None = None,
+    masks: MaskWords,
+) -> Pairs:
+    """All pairs of x and y under a critic; for the arguments see `tvdim_jax.losses.pairwise`.
+
+    Raises:
+      ValueError: see there.
+    """
+    _check(block_size, masks)
+    num_x, num_y = leading_size("x", x), leading_size("y", y)
+    spec = check_critic(critic, params, x, y)
+    jax.eval_shape(partial(pair_masks, (num_x, num_y), **masks))  # raises what it would raise
+    one_positive = has_one_positive(masks)
+    if block_size is None:
+        block_size = choose_block(critic, params, x, y)
+        if block_size is None and _num_devices(axis_name) == 1:
+            scores = tile_scores(critic, params, x, y)
+            return DensePairs(scores, pair_masks((num_x, num_y), **masks), one_positive, axis_name)
+    return StreamedPairs(
+        critic=critic,
+        params=params,
+        x=x,
+        y=y,
+        words=(_words("x", num_x, masks, axis_name), _words("y", num_y, masks, axis_name)),
+        block=block_size or max(num_x, num_y),
+        scores=spec,
+        one_positive=one_positive,
+        axis_name=axis_name,
+    )
+
+
+def _words(prefix: str, num: int, masks: MaskWords, axis_name: str | None) -> dict[str, jax.Array]:
+    """The words of one side as `stream.Side` wants them; indices count through all devices."""
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * num
+    index = first + jnp.arange(num, dtype=jnp.int32)
+    given = {word: masks.get(f"{prefix}_{word}") for word in ("positive_id", "where", "group_id")}
+    words = {word: jnp.asarray(value) for word, value in given.items() if value is not None}
+    return {"index": index, "positive_id": index} | words
+
+
+def _rank(ids: jax.Array, axis_name: str | None) -> jax.Array:
+    """How many before each entry have its id, int32 `[N]`, counted over all devices."""
+    every = ids if axis_name is None else jax.lax.all_gather(ids, axis_name, tiled=True)
+    order = jnp.argsort(every, stable=True)
+    ordered = every[order]
+    rank_in_order = jnp.arange(every.size) - jnp.searchsorted(ordered, ordered)
+    rank = jnp.zeros_like(order).at[order].set(rank_in_order).astype(jnp.int32)
+    if axis_name is None:
+        return rank
+    return jax.lax.dynamic_slice_in_dim(rank, jax.lax.axis_index(axis_name) * ids.size, ids.size)
+
+
+def _num_devices(axis_name: str | None) -> int:
+    return 1 if axis_name is None else jax.lax.axis_size(axis_name)
+
+
+def _check(block_size: int | None, masks: MaskWords) -> None:
+    if block_size is not None and block_size < 1:
+        raise ValueError(
+            f"block_size: got {block_size}, wanted at least 1, or None to let the memory that a "
+            "tile takes decide"
+        )
+    for word in ("where", "positive_mask"):
+        if masks.get(word) is not None:
+            raise ValueError(
+                f"{word}: got an array of all pairs, wanted words of rows and columns (x_where, "
+                "y_where and ids), as no [N, M] is made here; the form on scores takes it"
+            )
