@@ -160,3 +160,25 @@ def test_float64_with_float32_sums_in_float64_and_keeps_the_type_of_each_gradien
     assert (x_gradient.dtype, y_gradient.dtype) == (jnp.float64, jnp.float32)
     np.testing.assert_allclose(x_gradient, expected[0], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(y_gradient, expected[1], rtol=1e-6, atol=1e-6)
+
+
+def test_an_operand_shared_by_all_devices_gets_the_gradient_of_all():
+    x, kernel = operands((16, 6), (6, 3))
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def total(x, kernel):
+        return jnp.sum(jnp.sin(einsum_float32("nd,de->ne", x, kernel)))
+
+    def ring(x, kernel):
+        return jax.lax.psum(total(x, kernel), "data")
+
+    specs = jax.P("data"), jax.P()
+    for check_vma in (True, False):
+        mapped = jax.shard_map(
+            ring, mesh=mesh, in_specs=specs, out_specs=jax.P(), check_vma=check_vma
+        )
+        got = jax.jit(jax.value_and_grad(mapped, (0, 1)))(x, kernel)
+        expected = jax.value_and_grad(total, (0, 1))(x, kernel)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), got, expected
+        )

@@ -23,7 +23,16 @@ def einsum_float32(subscripts: str, x: jax.Array, y: jax.Array) -> jax.Array:
       The products, float32 or float64.
     """
     operands, out = subscripts.split("->")
+    # Inside shard_map, an operand that all devices share is marked as this device's own, so that
+    # the backward pass may give this device's part of its gradient; JAX then sums the parts.
+    axes = [jax.typeof(operand).manual_axis_type.varying for operand in (x, y)]
+    x, y = _own(x, axes[1] - axes[0]), _own(y, axes[0] - axes[1])
     return _einsum(*operands.split(","), out, x, y)
+
+
+def _own(x: jax.Array, axes: frozenset[str]) -> jax.Array:
+    """x, varying over the given mesh axes, too."""
+    return jax.lax.pcast(x, tuple(axes), to="varying") if axes else x
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))

@@ -84,7 +84,8 @@ def make_cases(
         Case("srcl", f"D={width}", vectors, *srcl, products),
         Case("local", local_sizes, local_maps, *local, local_products),
         Case("local_max", local_sizes, local_maps, *local_max, local_products),
-        _mlp_case(critic, mlp_width),
+        _mlp_case("mlp", "info_nce_loss", critic, mlp_width),
+        _mlp_case("lmi", "released_lmi_infonce_loss", critic, mlp_width),
         Case(
             "amdim", f"D={amdim_width}", _views(amdim_width), *amdim, 2.0 * LOCATIONS * amdim_width
         ),
@@ -104,9 +105,8 @@ def _forms(loss: str, critic: Any, **options: Any) -> tuple[Loss, Loss]:
     return dense, streamed
 
 
-def _mlp_case(critic: ConcatMLP, width: int) -> Case:
-    """InfoNCE with LMI's learned critic; both forms project each example once."""
-    pair_flop = 2.0 * sum(a * b for a, b in itertools.pairwise([*critic.hidden, 1]))
+def _mlp_case(name: str, loss: str, critic: ConcatMLP, width: int) -> Case:
+    """A loss with LMI's learned critic; both forms project each example once."""
     apply: Callable[..., Any] = critic.apply
 
     def inputs(batch: int, dtype: DTypeLike) -> tuple[Any, Any, Any]:
@@ -114,17 +114,18 @@ def _mlp_case(critic: ConcatMLP, width: int) -> Case:
         return critic.init(jax.random.key(2), x[:1], y[:1]), x, y
 
     def dense(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        return losses.info_nce_loss(apply(params, x, y))
+        return getattr(losses, loss)(apply(params, x, y))
 
     def score(params: Any, hidden_x: jax.Array, hidden_y: jax.Array) -> jax.Array:
         return apply(params, hidden_x, hidden_y, method="score")
 
     def streamed(params: Any, x: jax.Array, y: jax.Array, **walk: Any) -> jax.Array:
         hidden = apply(params, x, y, method="split")
-        return pairwise.info_nce_loss(score, *hidden, params=params, **walk)
+        return getattr(pairwise, loss)(score, *hidden, params=params, **walk)
 
     sizes = "-".join(map(str, [f"{width}+{width}", *critic.hidden, 1]))
-    return Case("mlp", sizes, inputs, dense, streamed, pair_flop)
+    pair_flop = 2.0 * sum(a * b for a, b in itertools.pairwise([*critic.hidden, 1]))
+    return Case(name, sizes, inputs, dense, streamed, pair_flop)
 
 
 def _normal(stream: int, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:

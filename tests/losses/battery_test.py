@@ -181,8 +181,9 @@ def test_extremes_and_masked_nan(loss):
 @every_loss
 def test_mask_equals_subset(x64, loss):
     rng = np.random.default_rng(2)
-    scores, words = matrices(loss, rng, N, M), row_words(rng, N, M)
-    rows, columns = words["x_where"], words["y_where"]
+    scores, rows, columns = matrices(loss, rng, N, M), np.arange(N) != 2, np.arange(M) % 4 != 1
+    words = {"x_where": rows, "y_where": columns}
+    words |= {"x_positive_id": np.arange(N) % 4, "y_positive_id": np.arange(M) % 4}
     fewer = {
         name: array[rows if name.startswith("x") else columns] for name, array in words.items()
     }
@@ -216,7 +217,9 @@ def test_one_and_two_pairs_and_words_that_stand_alone(x64, loss):
     @quick_jit
     def run(scores):
         alone = value_and_gradient(loss)(scores[0], {})
-        return alone, [call(loss, each, words) for each, (_, words) in zip(scores, cases)]
+        return alone, [
+            call(loss, each, words) for each, (_, words) in zip(scores, cases, strict=True)
+        ]
 
     (value, gradient, _), values = run(scores)
     assert value == 0
@@ -225,7 +228,8 @@ def test_one_and_two_pairs_and_words_that_stand_alone(x64, loss):
     np.testing.assert_allclose(values, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("loss", ONE_OF_EACH, ids=str)
+@pytest.mark.slow
+@every_loss
 def test_step_by_step_makes_no_nan(loss):
     scores = [jnp.ones((2, 2))] * loss.num_scores
     with jax.debug_nans(True):
@@ -234,7 +238,7 @@ def test_step_by_step_makes_no_nan(loss):
     assert not np.any(gradients)
 
 
-@every_loss
+@pytest.mark.parametrize("loss", ONE_OF_EACH, ids=str)
 def test_precision_is_float32_at_least(x64, loss):
     for dtype, wanted in [("bfloat16", "float32"), ("float32", "float32"), ("float64", "float64")]:
         scores = [jax.ShapeDtypeStruct((2, N, M), dtype)] * loss.num_scores

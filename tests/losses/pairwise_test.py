@@ -13,6 +13,7 @@ from tests.reference.losses import (
     assert_same,
     dense_of_features,
     inputs_of,
+    quick_jit,
     row_words,
     streamed_of_features,
 )
@@ -25,7 +26,7 @@ one_of_each = pytest.mark.parametrize("loss", ONE_OF_EACH, ids=str)
 
 def value_and_gradients(function, loss, **how):
     """Jitted: what has a gradient and mask words -> value and gradients."""
-    return jax.jit(jax.value_and_grad(partial(function, loss, **how)))
+    return quick_jit(jax.value_and_grad(partial(function, loss, **how)))
 
 
 @every_loss
@@ -64,11 +65,11 @@ def test_blocks_equal_the_matrix(x64, loss):
 @one_of_each
 def test_few_pairs_equal_the_matrix(x64, loss):
     rng = np.random.default_rng(1)
-    sizes = {(1, 1): 1, (1, 2): 1, (2, 2): 4, (5, 8): 3}  # with a block size
+    sizes = {(1, 1): 1, (2, 5): 2}  # with a block size
     cases = {size: inputs_of(loss, rng, *size) for size in sizes}
     dense = jax.value_and_grad(partial(dense_of_features, loss))
 
-    @jax.jit
+    @quick_jit
     def both(cases):
         streamed = {
             size: jax.value_and_grad(partial(streamed_of_features, loss, block_size=block))
@@ -106,7 +107,7 @@ def test_the_chosen_block_gives_the_same(x64, loss):
     rng = np.random.default_rng(3)
     inputs, words = inputs_of(loss, rng, 6, 9), row_words(rng, 6, 9)
     expected = value_and_gradients(dense_of_features, loss)(inputs, words)
-    for how in ({}, {"block_size": None}, {"block_size": 100}):
+    for how in ({}, {"block_size": 100}):
         got = value_and_gradients(streamed_of_features, loss, **how)(inputs, words)
         assert_same(got, expected, str(how))
 
@@ -122,7 +123,9 @@ def both_ways(loss, critic, inputs, masks, block=4, **options):
         function = getattr(pairwise, loss)
         return function(critic, x, y, params=params, block_size=block, **masks, **options)
 
-    return [jax.jit(jax.value_and_grad(each, allow_int=True))(inputs) for each in (streamed, dense)]
+    return [
+        quick_jit(jax.value_and_grad(each, allow_int=True))(inputs) for each in (streamed, dense)
+    ]
 
 
 def assert_same_floats(got, expected, **tolerances):
@@ -213,7 +216,9 @@ def test_tuple_critics_hand_similarities_to_the_loss(x64, options):
             critic, x, y, block_size=4, temperature=0.3, **options
         )
 
-    got, expected = (jax.jit(jax.value_and_grad(each, (0, 1)))(x, y) for each in (streamed, dense))
+    got, expected = (
+        quick_jit(jax.value_and_grad(each, (0, 1)))(x, y) for each in (streamed, dense)
+    )
     assert_same(got, expected, "tuple")
 
 
@@ -221,24 +226,23 @@ def dot(_, x, y):
     return x @ y.T
 
 
-def test_value_under_vmap():
+def test_value_and_gradient_under_vmap(x64):
     rng = np.random.default_rng(8)
     x, y = rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 7, 2))
 
-    def streamed(x, y):
-        return pairwise.info_nce_loss(dot, x, y, block_size=2)
+    @quick_jit
+    def both(x, y):
+        streamed = jax.value_and_grad(partial(pairwise.info_nce_loss, dot, block_size=2), (0, 1))
+        dense = jax.value_and_grad(lambda x, y: losses.info_nce_loss(dot((), x, y)), (0, 1))
+        return jax.vmap(streamed)(x, y), jax.vmap(dense)(x, y)
 
-    got = jax.jit(jax.vmap(jax.value_and_grad(streamed)))(x, y)
-    expected = [jax.value_and_grad(lambda x, y: losses.info_nce_loss(x @ y.T))(*z)
-                for z in zip(x, y, strict=True)]  # fmt: skip
-    np.testing.assert_allclose(got[0], [each[0] for each in expected], rtol=1e-5)
-    np.testing.assert_allclose(got[1], [each[1] for each in expected], rtol=1e-4, atol=1e-6)
+    assert_same(*both(x, y), "vmap")
 
 
 def test_a_critic_that_closes_over_a_traced_value_says_so():
     x, y = np.ones((4, 2), np.float32), np.ones((5, 2), np.float32)
 
-    @jax.jit
+    @quick_jit
     def loss(scale):
         return pairwise.info_nce_loss(lambda _, x, y: scale * x @ y.T, x, y, block_size=2)
 
@@ -250,8 +254,10 @@ def test_a_critic_that_closes_over_a_traced_value_says_so():
 @pytest.mark.parametrize(
     ("critic", "x", "y", "options", "message"),
     [
-        (lambda p, x, y: x, (4, 2), (5, 2), {}, r"critic: got .*\(4, 2\).*wanted .*\(4, 5\)"),
-        (lambda p, x, y: (), (4, 2), (5, 2), {}, r"critic: got .*wanted"),
+        (lambda p, x, y: y @ x.T, (4, 2), (5, 2), {}, r"critic: .*got .*\(2, 3\).*wanted \(3, 2\)"),
+        (lambda p, x, y: x, (4, 2), (5, 2), {}, r"critic: .*got scores of shape.*wanted"),
+        (lambda p, x, y: x, (4, 3), (5, 3), {}, r"critic: .*got scores of shape.*wanted"),
+        (lambda p, x, y: (), (4, 2), (5, 2), {}, r"critic: .*got scores of shape.*wanted"),
         (dot, (4, 2), (5, 2), {"block_size": 0}, r"block_size: got 0, wanted .*at least 1"),
         (dot, (4, 2), (5, 2), {"block_size": -3}, r"block_size: got -3, wanted .*at least 1"),
         (dot, (4, 2), (5, 2), {"x_where": np.ones(5, bool)}, r"x_where: got shape \(5,\)"),

@@ -30,11 +30,11 @@ class Top(NamedTuple):
 
     Attributes:
       values: `[k, ..., N]`, descending, -inf where an anchor has fewer than k candidates.
-      index: int32 `[k, ..., N]`, the candidates; of equal values the first.
+      places: int32 `[k, ..., N]`, the candidates; of equal values the first.
     """
 
     values: jax.Array
-    index: jax.Array
+    places: jax.Array
 
 
 class Accumulator(Protocol):
@@ -173,7 +173,7 @@ class Largest:
         """Each weight goes to the candidate that was chosen."""
         shape = [1] * (values.ndim + 1)
         shape[axis] = index.size
-        chosen = jnp.expand_dims(result.index, axis) == index.reshape(shape)
+        chosen = jnp.expand_dims(result.places, axis) == index.reshape(shape)
         return jnp.sum(jnp.where(chosen, jnp.expand_dims(weight, axis), 0), axis=0)
 
 

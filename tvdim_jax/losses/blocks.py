@@ -16,7 +16,7 @@ Critic = Callable[[Any, Any, Any], Any]
 class ScoreSpec(NamedTuple):
     """What a critic gives for a pair: so many scores, of one dtype."""
 
-    count: int
+    num_scores: int
     dtype: Any
 
 
@@ -44,20 +44,20 @@ def choose_block(critic: Critic, params: Any, x: Any, y: Any) -> int | None:
     """
     budget = _TILE_BYTES.get(jax.default_backend(), _TILE_BYTES_ELSEWHERE)
     num_x, num_y = leading_size("x", x), leading_size("y", y)
-    if largest_array(critic, params, x, y, num_x, num_y) <= _DENSE_TILES * budget:
+    if largest_array(critic, params, x, y, (num_x, num_y)) <= _DENSE_TILES * budget:
         return None
     block = _LARGEST_BLOCK
     while block > _SMALLEST_BLOCK:
         sizes = min(block, num_x), min(block, num_y)
-        if largest_array(critic, params, x, y, *sizes) <= budget:
+        if largest_array(critic, params, x, y, sizes) <= budget:
             break
         block //= 2
     return block
 
 
-def largest_array(critic: Critic, params: Any, x: Any, y: Any, num_x: int, num_y: int) -> int:
-    """Bytes of the largest array that scoring `num_x` against `num_y` makes, by tracing it."""
-    jaxpr = trace_critic(critic, params, x, y, num_x, num_y).jaxpr
+def largest_array(critic: Critic, params: Any, x: Any, y: Any, sizes: tuple[int, int]) -> int:
+    """Bytes of the largest array that scoring a tile of the given sizes makes, by tracing it."""
+    jaxpr = trace_critic(critic, params, x, y, sizes).jaxpr
     return max((_num_bytes(shape) for shape in _made_by(jaxpr)), default=0)
 
 
@@ -70,25 +70,25 @@ def check_critic(critic: Critic, params: Any, x: Any, y: Any) -> ScoreSpec:
     Raises:
       ValueError: it closes over a traced value, or its scores are not `[n, m]`.
     """
-    num_x, num_y = min(leading_size("x", x), 3), min(leading_size("y", y), 2)
-    traced = trace_critic(critic, params, x, y, num_x, num_y)
-    if any(isinstance(value, jax.core.Tracer) for value in traced.consts):
-        raise ValueError(
-            "critic: it closes over a traced value, whose gradient would be lost, wanted a function "
-            "of its arguments alone; hand parameters and temperatures in by params=..., per-example "
-            "arrays in x and y"
-        )
-    shapes = [shape.shape for shape in traced.out_avals]
-    if not shapes or any(shape != (num_x, num_y) for shape in shapes):
-        raise ValueError(
-            f"critic: for tiles of {num_x} and {num_y} examples got scores of shapes {shapes}, "
-            f"wanted ({num_x}, {num_y}), or a tuple of such; score every x of the tile against "
-            "every y"
-        )
+    for sizes in ((3, 2), (2, 3)):  # two, lest the features' width looks like a number of examples
+        traced = trace_critic(critic, params, x, y, sizes)
+        if any(isinstance(value, jax.core.Tracer) for value in traced.consts):
+            raise ValueError(
+                "critic: it closes over a traced value, whose gradient would be lost, wanted a "
+                "function of its arguments alone; hand parameters and temperatures in by "
+                "params=..., per-example arrays in x and y"
+            )
+        shapes = [shape.shape for shape in traced.out_avals]
+        if not shapes or any(shape != sizes for shape in shapes):
+            raise ValueError(
+                f"critic: for tiles of {sizes[0]} and {sizes[1]} examples got scores of shapes "
+                f"{shapes}, wanted {sizes}, or a tuple of such; score every x of the tile against "
+                "every y"
+            )
     return ScoreSpec(len(shapes), traced.out_avals[0].dtype)
 
 
-def trace_critic(critic: Critic, params: Any, x: Any, y: Any, num_x: int, num_y: int) -> Any:
+def trace_critic(critic: Critic, params: Any, x: Any, y: Any, sizes: tuple[int, int]) -> Any:
     """The jaxpr of `tile_scores` on tiles of the given sizes."""
 
     def resized(tree: Any, size: int) -> Any:
@@ -97,7 +97,7 @@ def trace_critic(critic: Critic, params: Any, x: Any, y: Any, num_x: int, num_y:
         )
 
     return jax.make_jaxpr(lambda *args: tile_scores(critic, *args))(
-        params, resized(x, num_x), resized(y, num_y)
+        params, resized(x, sizes[0]), resized(y, sizes[1])
     )
 
 

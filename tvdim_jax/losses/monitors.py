@@ -6,9 +6,9 @@ from typing import Any, Unpack
 import jax
 import jax.numpy as jnp
 
-from tvdim_jax.losses.accumulators import LOG_SUM_EXP, Largest
+from tvdim_jax.losses.accumulators import LOG_SUM_EXP, Accumulator, Largest
+from tvdim_jax.losses.info_nce import check_temperature, finish_cross_entropies
 from tvdim_jax.losses.masks import MaskWords, PairMasks
-from tvdim_jax.losses.mi_bounds import check_temperature, finish_cross_entropies
 from tvdim_jax.losses.pairs import Pairs, as_pairs, mean_over_anchors, over_positives
 
 
@@ -36,7 +36,7 @@ def score_summary(
     """
     check_temperature(temperature)
     pairs = as_pairs(scores, masks)
-    kinds = {"negatives": LOG_SUM_EXP, "hardest": Largest(1)}
+    kinds: dict[str, Accumulator] = {"negatives": LOG_SUM_EXP, "hardest": Largest(1)}
     (stats,) = found = pairs.reduce(_negatives, kinds, [()], temperature)
     ((_, cross_entropy),) = finish_cross_entropies(pairs, found, temperature)
     (positive,) = over_positives(pairs, lambda score, *_: score, found, [()])

@@ -71,8 +71,10 @@ class Pairs(abc.ABC):
 
     @abc.abstractmethod
     def rounds(self) -> tuple["Pairs", jax.Array, int]:
-        """For a walk per positive: these pairs prepared for `nth_positive`, the largest number of
-        positives of an anchor, and a static bound on it."""
+        """These pairs prepared for `nth_positive`, and how many rounds of it there are.
+
+        The largest number of positives of an anchor, and a static bound on it.
+        """
 
     @abc.abstractmethod
     def total(self, values: jax.Array) -> jax.Array:
@@ -178,9 +180,9 @@ def has_one_positive(masks: MaskWords) -> bool:
     return masks.get("x_positive_id") is None and masks.get("positive_mask") is None
 
 
-COUNTED: dict[str, Accumulator] = {
-    name: SUM for name in ("positive_score", "num_positives", "num_negatives")
-}
+COUNTED: dict[str, Accumulator] = dict.fromkeys(
+    ("positive_score", "num_positives", "num_negatives"), SUM
+)
 
 
 def counted(tile: Tile) -> Tile:

@@ -28,13 +28,11 @@ Raises:
     no leading axis, masks that do not fit, block_size < 1.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import jax
-
 from tvdim_jax.losses import (
+    info_nce,
     mi_bounds,
     monitors,
     ranking,
@@ -78,7 +76,7 @@ def _from_features(loss: Callable[..., Any]) -> PairwiseLoss:
         **options: Any,
     ) -> Any:
         words = MaskWords.__annotations__
-        masks = {name: options.pop(name) for name in list(options) if name in words}
+        masks: Any = {name: options.pop(name) for name in list(options) if name in words}
         pairs = pairs_of(
             critic, x, y, params=params, block_size=block_size, axis_name=axis_name, masks=masks
         )
@@ -93,8 +91,8 @@ def _from_features(loss: Callable[..., Any]) -> PairwiseLoss:
     return on_features
 
 
-info_nce_lower_bound = _from_features(mi_bounds.info_nce_lower_bound)
-info_nce_loss = _from_features(mi_bounds.info_nce_loss)
+info_nce_lower_bound = _from_features(info_nce.info_nce_lower_bound)
+info_nce_loss = _from_features(info_nce.info_nce_loss)
 donsker_varadhan_lower_bound = _from_features(mi_bounds.donsker_varadhan_lower_bound)
 nwj_lower_bound = _from_features(mi_bounds.nwj_lower_bound)
 smile_lower_bound = _from_features(mi_bounds.smile_lower_bound)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from tvdim_jax.losses.accumulators import LOG_SUM_EXP, accumulate
+from tvdim_jax.losses.info_nce import check_temperature, finish_cross_entropies
 from tvdim_jax.losses.masks import MaskWords, PairMasks, float_scores, pair_masks
-from tvdim_jax.losses.mi_bounds import check_temperature, finish_cross_entropies
 from tvdim_jax.losses.pairs import Pairs, as_pairs, mean_over_anchors
 
 Norm = Literal["ratio", "softmax", "power"]
@@ -51,7 +51,7 @@ def similarity_regulated_loss(
       norm: see `similarity_weights`.
       delta: > 0, see `similarity_weights`.
       symmetric: also take columns as anchors, with weights normalised over each column.
-      weight_gradient: let gradients pass through the weights.
+      weight_gradient: let gradients pass through the weights to the student.
       **masks: see `tvdim_jax.losses.masks.MaskWords`; default: the diagonal is positive.
 
     Returns:
@@ -65,11 +65,12 @@ def similarity_regulated_loss(
     """
     check_temperature(temperature)
     check_norm(norm, delta)
+    student: Any = similarity
     if teacher_similarity is not None and similarity is None:
-        similarity = scores
-    pairs = as_pairs(scores, masks, similarity, teacher_similarity)
+        student = scores
+    pairs = as_pairs(scores, masks, student, teacher_similarity)
     _check_share(teacher_share, has_teacher=pairs.num_scores == 3)
-    tile = partial(_weighted_negatives, norm, delta, weight_gradient)
+    tile = partial(_weighted_negatives, (norm, delta, weight_gradient))
     kinds = {"negatives": LOG_SUM_EXP, "weights": LOG_SUM_EXP}
     shared = {"temperature": temperature, "share": jax.lax.stop_gradient(teacher_share)}
     found = pairs.reduce(tile, kinds, [()] * (1 + symmetric), shared)
@@ -129,8 +130,8 @@ def check_norm(norm: str, delta: float) -> None:
     """Raises ValueError unless `norm` is one of `Norm` and delta is above 0."""
     if norm not in get_args(Norm):
         raise ValueError(
-            f"norm: got {norm!r}, wanted one of {', '.join(get_args(Norm))}; 'softmax' with delta 5 "
-            "gives weights like the paper's"
+            f"norm: got {norm!r}, wanted one of {', '.join(get_args(Norm))}; 'softmax' with delta "
+            "5 gives weights like the paper's"
         )
     if not delta > 0:
         raise ValueError(f"delta: got {delta}, wanted a number above 0; 5 is usual for 'softmax'")
@@ -140,8 +141,8 @@ def _check_share(teacher_share: jax.Array | float, *, has_teacher: bool) -> None
     if isinstance(teacher_share, jax.core.Tracer):
         if not has_teacher:
             raise ValueError(
-                "teacher_share: got a traced share without teacher_similarity, wanted both; give the "
-                "teacher's cosines, or leave the share at 0"
+                "teacher_share: got a traced share without teacher_similarity, wanted both; give "
+                "the teacher's cosines, or leave the share at 0"
             )
         return
     if not 0 <= float(teacher_share) <= (1 if has_teacher else 0):
@@ -153,20 +154,20 @@ def _check_share(teacher_share: jax.Array | float, *, has_teacher: bool) -> None
 
 
 def _weighted_negatives(
-    norm: Norm,
-    delta: float,
-    weight_gradient: bool,
+    options: tuple[Norm, float, bool],
     scores: tuple[jax.Array, ...],
     masks: PairMasks,
     anchor: Any,
     shared: Mapping[str, jax.Array],
 ) -> Mapping[str, jax.Array]:
     del anchor
+    norm, delta, weight_gradient = options
     logits, similarity = scores[0] / shared["temperature"], scores[min(1, len(scores) - 1)]
     # Masked similarities may be NaN, and NaN would pass the gradient of the `where` below.
     log_s = jnp.where(masks.negative, similarity, 0)
     if len(scores) == 3:
         share, teacher = shared["share"], jnp.where(masks.negative, scores[2], 0)
+        teacher = jax.lax.stop_gradient(teacher)
         log_s = jnp.logaddexp(jnp.log(share) + teacher, jnp.log1p(-share) + log_s)
     log_weights = _log_weights(log_s, norm, delta)
     if not weight_gradient:

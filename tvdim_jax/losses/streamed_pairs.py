@@ -1,7 +1,7 @@
 """Pairs given as features and a critic: scored all at once where that is small, else streamed."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from tvdim_jax.losses.blocks import (
     tile_scores,
 )
 from tvdim_jax.losses.masks import MaskWords, pair_masks
+from tvdim_jax.losses.one_tile import Plan, Side, split
 from tvdim_jax.losses.pairs import (
     COUNTED,
     DensePairs,
@@ -27,7 +28,9 @@ from tvdim_jax.losses.pairs import (
     counted,
     has_one_positive,
 )
-from tvdim_jax.losses.stream import Plan, Side, split, walk
+from tvdim_jax.losses.stream import walk
+
+_Words = tuple[dict[str, jax.Array], dict[str, jax.Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,7 @@ class StreamedPairs(Pairs):
       params: of the critic.
       x: tree of arrays `[N, ...]`: this device's rows.
       y: tree of arrays `[M, ...]`: this device's columns.
-      words: those of x and of y, see `stream.Side`.
+      words: those of x and of y, see `one_tile.Side`.
       block: anchors and candidates of a tile, at most.
       scores: what the critic gives for a pair.
       one_positive: see `Pairs.single`.
@@ -50,7 +53,7 @@ class StreamedPairs(Pairs):
     params: Any
     x: Any
     y: Any
-    words: tuple[dict[str, jax.Array], dict[str, jax.Array]]
+    words: _Words
     block: int
     scores: ScoreSpec
     one_positive: bool
@@ -64,7 +67,7 @@ class StreamedPairs(Pairs):
     @property
     def num_scores(self) -> int:
         """How many tiles of scores the critic gives."""
-        return self.scores.count
+        return self.scores.num_scores
 
     def reduce(
         self,
@@ -88,9 +91,7 @@ class StreamedPairs(Pairs):
         )
         words = self.words
         if nth_positive is not None:
-            words = tuple(
-                w | {"nth": jnp.broadcast_to(nth_positive, w["rank"].shape)} for w in words
-            )
+            words = _each(words, lambda w: {"nth": jnp.broadcast_to(nth_positive, w["rank"].shape)})
         anchors = [*anchors, None][:2]
         x, y = (
             Side(*split(features), word, anchor)
@@ -101,7 +102,7 @@ class StreamedPairs(Pairs):
 
     def rounds(self) -> tuple[Pairs, jax.Array, int]:
         """The ranks among equal ids, once for all rounds."""
-        words = tuple(w | {"rank": _rank(w["positive_id"], self.axis_name)} for w in self.words)
+        words = _each(self.words, lambda w: {"rank": _rank(w["positive_id"], self.axis_name)})
         largest = jnp.maximum(*(jnp.max(each["rank"]) for each in words)) + 1
         if self.axis_name is not None:
             largest = jax.lax.pmax(largest, self.axis_name)
@@ -158,7 +159,7 @@ def pairs_of(
 
 
 def _words(prefix: str, num: int, masks: MaskWords, axis_name: str | None) -> dict[str, jax.Array]:
-    """The words of one side as `stream.Side` wants them; indices count through all devices."""
+    """The words of one side as `one_tile.Side` wants them; indices count through all devices."""
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * num
     index = first + jnp.arange(num, dtype=jnp.int32)
     given = {word: masks.get(f"{prefix}_{word}") for word in ("positive_id", "where", "group_id")}
@@ -176,6 +177,11 @@ def _rank(ids: jax.Array, axis_name: str | None) -> jax.Array:
     if axis_name is None:
         return rank
     return jax.lax.dynamic_slice_in_dim(rank, jax.lax.axis_index(axis_name) * ids.size, ids.size)
+
+
+def _each(words: _Words, more: Callable[[dict[str, jax.Array]], dict[str, jax.Array]]) -> _Words:
+    """The words of both sides, with more of each."""
+    return words[0] | more(words[0]), words[1] | more(words[1])
 
 
 def _num_devices(axis_name: str | None) -> int:

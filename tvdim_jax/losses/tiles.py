@@ -116,7 +116,5 @@ def vary_like(tree: Any, operands: Any, axis_name: str | None) -> Any:
 
 def _varying(leaf: Any) -> frozenset[str]:
     """The mapped axes over which an array's type says that it differs."""
-    kind = jax.typeof(leaf)
-    return frozenset(
-        getattr(kind, "manual_axis_type", None) and kind.manual_axis_type.varying or ()
-    )
+    kind = getattr(jax.typeof(leaf), "manual_axis_type", None)
+    return frozenset() if kind is None else kind.varying
