@@ -84,7 +84,7 @@ def nwj_lower_bound(scores: jax.Array | Pairs, **masks: Unpack[MaskWords]) -> ja
 
     Args:
       scores: `[..., N, M]`, any float; reduced in float32 (float64 stays). Above about 88 the
-        mean of the negatives is held at the largest float32.
+        mean of the negatives is infinite in float32.
       **masks: see `tvdim_jax.losses.masks.MaskWords`; default: the diagonal is positive.
 
     Returns:
@@ -99,11 +99,12 @@ def nwj_lower_bound(scores: jax.Array | Pairs, **masks: Unpack[MaskWords]) -> ja
     tile = partial(_negatives, math.inf)
     stats, positive, some = _both_parts(pairs, tile, LOG_SUM_EXP, lambda score, *_: score)
     best, log_mean = _log_mean_exp(pairs, stats)
-    # Above the largest float the value stays there; its gradient too, instead of inf times 0.
     exponent = best + log_mean - 1
+    # Where the mean overflows, its gradient stays at the largest float: inf times 0 would be NaN.
     largest = math.log(jnp.finfo(exponent.dtype).max) - 1
-    exponent -= jax.lax.stop_gradient(jax.nn.relu(exponent - largest))
-    return jnp.where(some, positive - jnp.exp(exponent), 0)
+    held = jnp.exp(exponent - jax.lax.stop_gradient(jax.nn.relu(exponent - largest)))
+    mean_exp = held + jax.lax.stop_gradient(jnp.exp(exponent) - held)
+    return jnp.where(some, positive - mean_exp, 0)
 
 
 def jsd_objective(scores: jax.Array | Pairs, **masks: Unpack[MaskWords]) -> jax.Array:
