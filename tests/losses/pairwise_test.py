@@ -24,6 +24,10 @@ every_loss = pytest.mark.parametrize("loss", LOSSES, ids=str)
 one_of_each = pytest.mark.parametrize("loss", ONE_OF_EACH, ids=str)
 
 
+def dot(_, x, y):
+    return x @ y.T
+
+
 def value_and_gradients(function, loss, **how):
     """Jitted: what has a gradient and mask words -> value and gradients."""
     return quick_jit(jax.value_and_grad(partial(function, loss, **how)))
@@ -82,34 +86,27 @@ def test_few_pairs_equal_the_matrix(x64, loss):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [(1, 6), (6, 1), (2, 2), (5, 9), (9, 5), (8, 8)])
+@pytest.mark.parametrize("size", [(1, 6), (6, 1), (2, 2), (5, 9)])
 @every_loss
 def test_each_block_and_mask_word_equals_the_matrix(x64, loss, size):
     rng = np.random.default_rng(2)
     inputs, words = inputs_of(loss, rng, *size), row_words(rng, *size)
     column = {name: words[name][:, 0] for name in words if "group" in name}
-    sets = [
-        {},
-        {name: words[name] for name in words if "where" in name},
-        {name: words[name] for name in words if "positive" in name},
-        {"x_where": words["x_where"]} | column,
-        words,
-    ]
-    for each in sets:
+    for each in ({}, column | {"x_where": words["x_where"]}, words):
         expected = value_and_gradients(dense_of_features, loss)(inputs, each)
-        for block in (1, 2, 3, 5, 16, None):
+        for block in (1, 3, 16):
             streamed = value_and_gradients(streamed_of_features, loss, block_size=block)
             assert_same(streamed(inputs, each), expected, f"block {block}, {sorted(each)}")
 
 
-@pytest.mark.parametrize("loss", [LOSSES[0], ONE_OF_EACH[-1]], ids=str)
-def test_the_chosen_block_gives_the_same(x64, loss):
-    rng = np.random.default_rng(3)
-    inputs, words = inputs_of(loss, rng, 6, 9), row_words(rng, 6, 9)
-    expected = value_and_gradients(dense_of_features, loss)(inputs, words)
-    for how in ({}, {"block_size": 100}):
-        got = value_and_gradients(streamed_of_features, loss, **how)(inputs, words)
-        assert_same(got, expected, str(how))
+def test_many_pairs_are_streamed_by_default():
+    rng = np.random.default_rng(9)
+    x, y = (jnp.asarray(rng.normal(size=(2400, 2)), jnp.float32) for _ in range(2))
+    streamed = quick_jit(jax.value_and_grad(partial(pairwise.info_nce_loss, dot), (0, 1)))
+    compiled = streamed.lower(x, y).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 4 * 2400**2  # a matrix of scores
+    dense = quick_jit(jax.value_and_grad(lambda x, y: losses.info_nce_loss(x @ y.T), (0, 1)))
+    assert_same(compiled(x, y), dense(x, y), "default", value=1e-6, gradient=1e-4)
 
 
 def both_ways(loss, critic, inputs, masks, block=4, **options):
@@ -220,10 +217,6 @@ def test_tuple_critics_hand_similarities_to_the_loss(x64, options):
         quick_jit(jax.value_and_grad(each, (0, 1)))(x, y) for each in (streamed, dense)
     )
     assert_same(got, expected, "tuple")
-
-
-def dot(_, x, y):
-    return x @ y.T
 
 
 def test_value_and_gradient_under_vmap(x64):

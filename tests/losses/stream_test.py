@@ -70,8 +70,7 @@ def test_the_diagonal_runs_through_all_devices(x64, n, m, how):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("check_vma", [True, False])
-@pytest.mark.parametrize("block_size", [1, 4, None])
+@pytest.mark.parametrize(("block_size", "check_vma"), [(1, True), (4, True), (None, False)])
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_each_block_and_mask_word_equals_one_device(x64, loss, block_size, check_vma):
     rng = np.random.default_rng(2)
