@@ -144,13 +144,14 @@ def test_every_option_reaches_the_objective(monkeypatch, negatives, wanted):
         "scales": (1, 7),
         "region_pool": "mean",
         "clip": 15.0,
+        "mesh": None,
     }
 
 
 def test_clip_reaches_amdim(monkeypatch):
     monkeypatch.setattr(objective_lib, "make_amdim_objective", lambda **options: options)
     config = tiny_config(objective__name="amdim", objective__clip=3.0)
-    assert make_objective(config) == {"clip": 3.0}
+    assert make_objective(config) == {"clip": 3.0, "mesh": None}
 
 
 def test_batch_shapes_with_and_without_text():

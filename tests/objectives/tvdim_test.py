@@ -11,6 +11,7 @@ import pytest
 
 from tests.reference import numpy_losses
 from tests.reference.linear_encoders import BATCH, DEPTH, apply_image, apply_text, inputs
+from tests.reference.losses import quick_jit
 from tvdim_jax.features import Features
 from tvdim_jax.objectives import make_amdim_objective, make_tvdim_objective
 from tvdim_jax.prng import named_key
@@ -255,20 +256,22 @@ def test_zero_and_bfloat16_features_train():
     assert all(np.all(np.isfinite(g)) for g in jax.tree.leaves(gradient))
 
 
-def test_eight_devices_give_the_losses_of_one():
+@pytest.mark.parametrize("pair_loss", ["ranking", "info_nce"])
+def test_eight_devices_give_the_losses_of_one(pair_loss):
     params, variables, batch = inputs(16)
     batch["text_id"] = batch["text_id"] // 2
-    objective = make_tvdim_objective(text_weight=1.0, image_loss=False, scales=(1, 5))
-
-    @jax.jit
-    @partial(jax.value_and_grad, has_aux=True)
-    def loss_of(params, batch):
-        return objective(params, variables, batch, apply=APPLY, key=KEY, step=0)
-
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def run_on(mesh, batch):
+        objective = make_tvdim_objective(
+            text_weight=1.0, pair_loss=pair_loss, scales=(1, 5), clip=3.0, mesh=mesh
+        )
+        loss_of = jax.value_and_grad(partial(objective, apply=APPLY, key=KEY, step=0), has_aux=True)
+        return quick_jit(loss_of)(params, variables, batch)
+
     sharded = jax.device_put(batch, jax.NamedSharding(mesh, jax.P("data")))
-    (value, (metrics, _)), gradient = loss_of(params, sharded)
-    (expected_value, (expected_metrics, _)), expected_gradient = loss_of(params, batch)
+    (value, (metrics, _)), gradient = run_on(mesh, sharded)
+    (expected_value, (expected_metrics, _)), expected_gradient = run_on(None, batch)
     np.testing.assert_allclose(value, expected_value, rtol=1e-5)
     for name, expected in expected_metrics.items():
         np.testing.assert_allclose(metrics[name], expected, rtol=1e-5, atol=1e-6)

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from tvdim_jax.augment import make_two_views
@@ -14,10 +15,16 @@ from tvdim_jax.prng import named_key
 from tvdim_jax.train.step import LossFn
 
 
-def make_loss_fn(config: ConfigDict, model: Model) -> LossFn:
-    """The loss of a uint8 batch: two augmented views, then the objective the config names."""
+def make_loss_fn(config: ConfigDict, model: Model, mesh: Mesh | None = None) -> LossFn:
+    """The loss of a uint8 batch: two augmented views, then the objective the config names.
+
+    Args:
+      config: of the run.
+      model: its encoders.
+      mesh: over whose devices the batch is split; None for a batch on one device.
+    """
     two_views = make_two_views(config.augment, config.model.image_size)
-    objective = make_objective(config)
+    objective = make_objective(config, mesh)
 
     def loss_fn(
         params: Any, variables: Any, batch: dict[str, jax.Array], *, key: jax.Array, step: jax.Array
@@ -30,11 +37,11 @@ def make_loss_fn(config: ConfigDict, model: Model) -> LossFn:
     return loss_fn
 
 
-def make_objective(config: ConfigDict) -> Any:
+def make_objective(config: ConfigDict, mesh: Mesh | None = None) -> Any:
     """The objective the config names; TVDIM at text weight 0 is AMDIM."""
     options = config.objective
     if not uses_text(config):
-        return make_amdim_objective(clip=options.clip)
+        return make_amdim_objective(clip=options.clip, mesh=mesh)
     negatives = options.negatives
     return make_tvdim_objective(
         pair_loss=options.pair_loss,
@@ -46,6 +53,7 @@ def make_objective(config: ConfigDict) -> Any:
         scales=tuple(options.scales),
         region_pool=options.region_pool,
         clip=options.clip,
+        mesh=mesh,
     )
 
 

@@ -223,7 +223,7 @@ def _train(
 
 def _compile(run: Run, state: TrainState, tx: Any) -> TrainStep:
     """The update, compiled ahead of the loop so that its rates and ETA are those of the updates."""
-    train_step = make_train_step(make_loss_fn(run.config, run.model), tx)
+    train_step = make_train_step(make_loss_fn(run.config, run.model, run.mesh), tx)
     start = time.perf_counter()
     with run.console.status("compiling the update"):
         jitted: Any = sharding.compile_step(train_step, run.mesh)

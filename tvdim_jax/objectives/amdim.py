@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from tvdim_jax.features import Features
 from tvdim_jax.losses import multiscale_info_nce_loss
+from tvdim_jax.objectives.devices import over_devices
 from tvdim_jax.prng import named_key
 
 Metrics = dict[str, jax.Array]
@@ -14,11 +16,13 @@ Objective = Callable[..., tuple[jax.Array, tuple[Metrics, Any]]]
 """`objective(params, variables, batch, *, apply, key, step) -> (loss, (metrics, variables))`."""
 
 
-def make_amdim_objective(*, clip: float = 20.0) -> Objective:
+def make_amdim_objective(*, clip: float = 20.0, mesh: Mesh | None = None) -> Objective:
     """The AMDIM objective: all terms of `multiscale_info_nce_loss` on two views, all weights 1.
 
     Args:
       clip: > 0, bound of the soft clip of the scores; 20 as released.
+      mesh: of one axis, over whose devices the batch is split; all its images are negatives of each
+        other, and no device gathers the others' features. None for a batch on one device.
 
     Returns:
       `objective(params, variables, batch, *, apply, key, step)`, to be differentiated by `params`:
@@ -49,7 +53,7 @@ def make_amdim_objective(*, clip: float = 20.0) -> Objective:
     ) -> tuple[jax.Array, tuple[Metrics, Any]]:
         del step  # no schedule
         views, variables = encode_views(params, variables, batch["views"], apply=apply, key=key)
-        loss, metrics = image_terms(views, key=key, clip=clip)
+        loss, metrics = image_terms(views, key=key, clip=clip, mesh=mesh)
         return loss, (metrics, variables)
 
     return objective
@@ -85,7 +89,7 @@ def encode_views(
 
 
 def image_terms(
-    views: tuple[Features, Features], *, key: jax.Array, clip: float
+    views: tuple[Features, Features], *, key: jax.Array, clip: float, mesh: Mesh | None
 ) -> tuple[jax.Array, Metrics]:
     """The AMDIM loss of both views and its metrics.
 
@@ -94,6 +98,7 @@ def image_terms(
       key: the step's key; the locations of view 1 and 2 come from its streams "locations_1" and
         "locations_2", independent per image.
       clip: bound of the soft clip.
+      mesh: see `make_amdim_objective`.
 
     Returns:
       The loss (scalar, nats) and the metrics of `make_amdim_objective`.
@@ -104,10 +109,18 @@ def image_terms(
         for view in views
     ]
     batch = views[0].global_features.shape[0]
-    index_1, index_2 = (
+    # Drawn for the whole batch, so that they are the same on any number of devices.
+    indices = [
         jax.random.randint(named_key(key, name), (batch,), 0, 25)
         for name in ("locations_1", "locations_2")
-    )
-    terms = multiscale_info_nce_loss(*maps, index_1=index_1, index_2=index_2, clip=clip)
+    ]
+
+    def terms_of(rows: Any, *, axis_name: str | None) -> dict[str, jax.Array]:
+        (view_1, view_2), (index_1, index_2) = rows
+        return multiscale_info_nce_loss(
+            view_1, view_2, index_1=index_1, index_2=index_2, clip=clip, axis_name=axis_name
+        )
+
+    terms = over_devices(terms_of, mesh, (maps, indices))
     logged = {name: terms[name] for name in ("loss", "1_to_5", "1_to_7", "5_to_5", "regularizer")}
     return terms["loss"], {f"train/image_{name}": value for name, value in logged.items()}

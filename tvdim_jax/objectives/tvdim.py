@@ -22,16 +22,12 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from tvdim_jax.features import Features
-from tvdim_jax.losses import (
-    info_nce_loss,
-    info_nce_lower_bound,
-    local_scores,
-    margin_ranking_loss,
-)
+from tvdim_jax.losses import local_scores, pairwise
 from tvdim_jax.losses.local import RegionPool, check_region_pool
-from tvdim_jax.losses.masks import MaskWords, pair_masks
+from tvdim_jax.losses.masks import MaskWords
 from tvdim_jax.losses.ranking import Negatives, check_negatives
 from tvdim_jax.objectives.amdim import (
     Metrics,
@@ -40,9 +36,12 @@ from tvdim_jax.objectives.amdim import (
     image_terms,
     make_amdim_objective,
 )
+from tvdim_jax.objectives.devices import over_devices
 from tvdim_jax.prng import named_key
 
 SCALES = (1, 5, 7)
+
+PairLoss = Callable[..., Any]  # a loss of `pairwise`, its options bound
 
 
 def make_tvdim_objective(
@@ -56,6 +55,7 @@ def make_tvdim_objective(
     region_pool: RegionPool = "max",
     clip: float = 20.0,
     image_loss: bool = True,
+    mesh: Mesh | None = None,
 ) -> Objective:
     """The TVDIM objective, `L = L_AMDIM + text_weight L_text`.
 
@@ -76,6 +76,7 @@ def make_tvdim_objective(
       region_pool: how the locations of a map answer the text, see `local_scores`.
       clip: soft clip of the AMDIM scores.
       image_loss: False leaves out L_AMDIM: text only.
+      mesh: see `make_amdim_objective`.
 
     Returns:
       An objective as of `make_amdim_objective`. Its batch also holds "token_ids", "token_valid"
@@ -91,15 +92,26 @@ def make_tvdim_objective(
     _check_terms(text_weight, scales, image_loss=image_loss)
     check_negatives(negatives)
     check_region_pool(region_pool)
-    text_terms = partial(
-        _text_terms,
-        loss_of=_pair_loss(pair_loss, margin, negatives, temperature),
-        temperature=temperature,
-        scales=scales,
-        region_pool=region_pool,
-    )
+    loss_of = _pair_loss(pair_loss, margin, negatives, temperature)
+    critic = partial(_text_critic, region_pool=region_pool)
     if text_weight == 0:
-        return make_amdim_objective(clip=clip)
+        return make_amdim_objective(clip=clip, mesh=mesh)
+
+    def text_terms(rows: Any, *, axis_name: str | None) -> tuple[jax.Array, Metrics]:
+        """L_text (scalar) and its metrics."""
+        views, tokens, masks = rows
+
+        def mean_of_views(loss: PairLoss, scale: int) -> Any:
+            of_views = [
+                loss(critic, _unit_regions(view, scale), tokens, axis_name=axis_name, **masks)
+                for view in views
+            ]
+            return jax.tree.map(lambda a, b: (a + b) / 2, *of_views)
+
+        terms = {f"train/text_scale_{scale}": mean_of_views(loss_of, scale) for scale in scales}
+        loss = sum(terms.values(), start=jnp.zeros(()))
+        summary = mean_of_views(partial(pairwise.score_summary, temperature=temperature), 1)
+        return loss, {"train/text_loss": loss, **terms, **_global_metrics(summary)}
 
     def objective(
         params: Any,
@@ -116,20 +128,19 @@ def make_tvdim_objective(
         text, variables = apply.text(
             params, variables, *tokens, train=True, key=named_key(key, "text_dropout")
         )
-        text_loss, metrics = text_terms(views, text, masks=_masks(batch))
+        rows = views, _unit_norm(text.global_features)[:, None, :], _masks(batch)
+        text_loss, metrics = over_devices(text_terms, mesh, rows)
         loss = text_weight * text_loss
         if image_loss:
-            image_part, image_metrics = image_terms(views, key=key, clip=clip)
+            image_part, image_metrics = image_terms(views, key=key, clip=clip, mesh=mesh)
             loss, metrics = image_part + loss, image_metrics | metrics
         return loss, (metrics, variables)
 
     return objective
 
 
-def _pair_loss(
-    pair_loss: str, margin: float, negatives: Negatives, temperature: float
-) -> Callable[[jax.Array, MaskWords], jax.Array]:
-    """The chosen loss of scores `[..., images, texts]`, its options checked."""
+def _pair_loss(pair_loss: str, margin: float, negatives: Negatives, temperature: float) -> PairLoss:
+    """The chosen loss of images against texts, its options checked."""
     if not margin > 0:
         raise ValueError(f"margin: got {margin}, wanted a number above 0; 0.2 is usual for cosines")
     if not temperature > 0:
@@ -137,54 +148,28 @@ def _pair_loss(
             f"temperature: got {temperature}, wanted a number above 0; 0.07 is usual for cosines"
         )
     if pair_loss == "ranking":
-        return lambda scores, masks: margin_ranking_loss(
-            scores, margin=margin, negatives=negatives, **masks
-        )
+        return partial(pairwise.margin_ranking_loss, margin=margin, negatives=negatives)
     if pair_loss == "info_nce":
-        return lambda scores, masks: info_nce_loss(scores, temperature=temperature, **masks)
+        return partial(pairwise.info_nce_loss, temperature=temperature)
     raise ValueError(
         f"pair_loss: got {pair_loss!r}, wanted 'ranking' or 'info_nce'; the method ranks"
     )
 
 
-def _text_terms(
-    views: tuple[Features, Features],
-    text: Features,
-    *,
-    masks: MaskWords,
-    loss_of: Callable[[jax.Array, MaskWords], jax.Array],
-    temperature: float,
-    scales: Sequence[int],
-    region_pool: RegionPool,
-) -> tuple[jax.Array, Metrics]:
-    """L_text (scalar) and its metrics."""
-    tokens = _unit_norm(text.global_features)[:, None, :]
-
-    def scores_of(scale: int) -> jax.Array:
-        """Cosines `[2, images, texts]`, one table a view."""
-        maps = [_unit_norm(_regions(view, scale)) for view in views]
-        return jnp.stack([local_scores(m, tokens, region_pool=region_pool) for m in maps])
-
-    terms = {
-        f"train/text_scale_{scale}": jnp.mean(loss_of(scores_of(scale), masks)) for scale in scales
-    }
-    loss = sum(terms.values(), start=jnp.zeros(()))
-    metrics = _global_metrics(scores_of(1), masks, temperature)
-    return loss, {"train/text_loss": loss, **terms, **metrics}
+def _text_critic(
+    params: tuple[()], regions: jax.Array, tokens: jax.Array, *, region_pool: RegionPool
+) -> jax.Array:
+    """Pooled cosines `[N, M]` of unit regions `[N, R, D]` and unit texts `[M, 1, D]`."""
+    del params
+    return local_scores(regions, tokens, region_pool=region_pool)
 
 
-def _global_metrics(scores: jax.Array, masks: MaskWords, temperature: float) -> Metrics:
-    """The metrics of the scale 1 scores `[2, images, texts]`."""
-    bound = jnp.mean(info_nce_lower_bound(scores / temperature, **masks))
-    loss = jnp.mean(info_nce_loss(scores, temperature=temperature, symmetric=False, **masks))
-    log_n = bound + loss  # the bound is the mean of log(1 + negatives) less the loss
-    pairs = pair_masks(scores.shape, **masks)
-    hardest = jnp.max(jnp.where(pairs.negative, scores, -jnp.inf), axis=-1)
+def _global_metrics(summary: Mapping[str, jax.Array]) -> Metrics:
     return {
-        "train/mi_image_text_nats": bound,
-        "train/loss_over_log_n": loss / jnp.where(log_n > 0, log_n, 1),
-        "train/positive_score": _masked_mean(scores, pairs.positive),
-        "train/hardest_negative_score": _masked_mean(hardest, jnp.any(pairs.negative, axis=-1)),
+        "train/mi_image_text_nats": summary["mi_nats"],
+        "train/loss_over_log_n": summary["loss_over_log_n"],
+        "train/positive_score": summary["positive_score"],
+        "train/hardest_negative_score": summary["hardest_negative_score"],
     }
 
 
@@ -199,12 +184,12 @@ def _masks(batch: Mapping[str, Any]) -> MaskWords:
     }
 
 
-def _regions(view: Features, scale: int) -> jax.Array:
-    """Vectors `[B, scale^2, D]` of one view at one scale."""
+def _unit_regions(view: Features, scale: int) -> jax.Array:
+    """Unit vectors `[B, scale^2, D]` of one view at one scale."""
     if scale == 1:
-        return view.global_features[:, None, :]
+        return _unit_norm(view.global_features[:, None, :])
     local_map = view.local_features[scale]
-    return local_map.reshape(local_map.shape[0], scale * scale, local_map.shape[-1])
+    return _unit_norm(local_map.reshape(local_map.shape[0], scale * scale, local_map.shape[-1]))
 
 
 def _unit_norm(features: jax.Array) -> jax.Array:
@@ -213,12 +198,6 @@ def _unit_norm(features: jax.Array) -> jax.Array:
     squares = jnp.sum(jnp.square(features), axis=-1, keepdims=True)
     # At zero the root has no gradient: a vector of length under 1e-6 is left as it is.
     return features * jax.lax.rsqrt(jnp.where(squares > 1e-12, squares, 1))
-
-
-def _masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """Mean of the values where the mask is True; 0 where it nowhere is."""
-    count = jnp.sum(mask.astype(values.dtype))
-    return jnp.sum(jnp.where(mask, values, 0)) / jnp.maximum(count, 1)
 
 
 def _check_terms(text_weight: float, scales: Sequence[int], *, image_loss: bool) -> None:
