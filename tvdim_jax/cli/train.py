@@ -16,7 +16,7 @@ STOPPED_AND_SAVED = 75  # EX_TEMPFAIL: run the same command again
 
 _DESCRIPTION = """\
 Train from a config file, or go on with the run in its folder.
-Any field of tvdim_jax/config.py can be set with --config.FIELD=VALUE.
+Any field of tvdim_jax/config/schema.py can be set with --config.FIELD=VALUE.
 
 example:
   tvdim train --config=configs/demo.py --config.train.num_steps=100 --config.workdir=/tmp/demo

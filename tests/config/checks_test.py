@@ -1,0 +1,115 @@
+"""Every wrong value is one line that names the field, what was got and what is wanted."""
+
+import pytest
+
+from tvdim_jax import config
+from tvdim_jax.config import ConfigError, flat_fields, schema
+
+
+def changed(name, value):
+    """The default config with one field set."""
+    c = config.default()
+    c.update_from_flattened_dict({name: value})
+    return c
+
+
+CHOICES = {
+    "data.source": schema.SOURCES,
+    "objective.name": schema.OBJECTIVES,
+    "objective.pair_loss": schema.PAIR_LOSSES,
+    "objective.region_pool": ("max", "mean", "log_mean_exp"),
+    "objective.negatives": ("all", "hardest", "1", "12"),
+    "optimizer.schedule": schema.SCHEDULES,
+    "model.image_size": (32, 64, 128),
+    "model.dtype": ("float32", "bfloat16"),
+    "augment": ("cifar", "stl", "imagenet"),
+    "eval.tasks": [(task,) for task in schema.TASKS],
+    "objective.scales": [(scale,) for scale in schema.SCALES],
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_every_choice_passes(name):
+    for choice in CHOICES[name]:
+        config.check(changed(name, choice))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("data.source", "imagenet", r"'imagenet', wanted one of \['scenes', 'captions', 'coco'\]"),
+        ("objective.name", "clap", r"'clap', wanted one of \['tvdim', 'amdim'\]"),
+        ("objective.pair_loss", "mse", r"'mse', wanted one of \['ranking', 'info_nce'\]"),
+        ("objective.region_pool", "min", r"'min', wanted one of \['max', 'mean', 'log_mean_exp'\]"),
+        ("optimizer.schedule", "exp", r"'exp', wanted one of \['constant', 'cosine', 'step'\]"),
+        ("model.image_size", 48, r"48, wanted one of \[32, 64, 128\]"),
+        ("model.dtype", "float16", r"'float16', wanted one of \['float32', 'bfloat16'\]"),
+        ("augment", "mnist", r"'mnist', wanted one of \['cifar', 'stl', 'imagenet'\]"),
+        ("eval.tasks", ("knn", "nope"), r"\('knn', 'nope'\), wanted some of"),
+        ("objective.scales", (1, 2), r"\(1, 2\), wanted some of \(1, 5, 7\)"),
+        ("objective.scales", (), r"\(\), wanted some of \(1, 5, 7\)"),
+        ("objective.negatives", "0", r"'0', wanted 'all', 'hardest' or a number"),
+        ("objective.negatives", "²", r"'²', wanted 'all', 'hardest' or a number"),
+        ("optimizer.step_boundaries", (5, 3), r"\(5, 3\), wanted increasing update numbers"),
+        ("optimizer.step_boundaries", (0, 3), r"\(0, 3\), wanted increasing"),
+        ("optimizer.step_boundaries", ("a",), r"\('a',\), wanted increasing"),
+    ],
+)
+def test_value_outside_the_choices_names_the_field_and_what_is_wanted(name, value, text):
+    with pytest.raises(ConfigError, match=rf"config\.{name} is {text}"):
+        config.check(changed(name, value))
+
+
+# Field -> (largest that is too small, smallest allowed, largest allowed or None).
+LOW_AND_HIGH = {
+    "seed": (-1, 0, 2**32 - 1),
+    "data.noise_seed": (-1, 0, 2**32 - 1),
+    "data.validation_fraction": (-0.01, 0.0, 1.0),
+    "data.noise_rate": (-0.01, 0.0, 1.0),
+    "data.max_bad_fraction": (-0.01, 0.0, 1.0),
+    "data.num_threads": (-1, 0, None),
+    "objective.text_weight": (-0.01, 0.0, None),
+    "optimizer.b1": (-0.01, 0.0, 0.999),
+    "optimizer.b2": (-0.01, 0.0, 0.999),
+    "optimizer.weight_decay": (-1e-9, 0.0, None),
+    "optimizer.warmup_steps": (-1, 0, None),
+    "optimizer.clip_norm": (-0.01, 0.0, None),
+    "train.batch_size": (1, 2, None),
+    "eval.every": (-1, 0, None),
+}
+NUMBERS = [
+    name
+    for name, value in flat_fields(config.default()).items()
+    if type(value) in (int, float) and name != "model.image_size"
+]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_its_range(name):
+    whole = type(flat_fields(config.default())[name]) is int
+    small, low, high = LOW_AND_HIGH.get(name, (0 if whole else 0.0, 1 if whole else 1e-12, None))
+    for good in [low, high or 7 * low + 1]:
+        config.check(changed(name, good))
+    too_high = [] if high is None else [high + 1]
+    for bad in [small, *too_high, *([] if whole else [float("nan"), float("inf")])]:
+        with pytest.raises(ConfigError, match=rf"config\.{name} is .*, wanted "):
+            config.check(changed(name, bad))
+
+
+def test_training_on_nothing_is_an_error():
+    c = changed("objective.image_loss", False)
+    config.check(c)
+    for name, value in (("objective.text_weight", 0.0), ("objective.name", "amdim")):
+        c = changed("objective.image_loss", False)
+        c.update_from_flattened_dict({name: value})
+        with pytest.raises(ConfigError, match="nothing is left to train on"):
+            config.check(c)
+
+
+@pytest.mark.parametrize(
+    ("name", "weight", "uses"), [("tvdim", 1.0, True), ("tvdim", 0.0, False), ("amdim", 1.0, False)]
+)
+def test_uses_text(name, weight, uses):
+    c = changed("objective.name", name)
+    c.objective.text_weight = weight
+    assert config.uses_text(c) is uses

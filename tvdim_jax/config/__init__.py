@@ -1,0 +1,20 @@
+"""The configuration of a run: its schema, its checks, and how it is read.
+
+A file in configs/ calls `default()`, changes a few fields and returns the result from
+`get_config()`. Quantities are global: the batch size is that of all devices together.
+"""
+
+from tvdim_jax.config.checks import ConfigError, check, uses_text
+from tvdim_jax.config.files import from_json, load
+from tvdim_jax.config.schema import TASKS, default, flat_fields
+
+__all__ = [
+    "TASKS",
+    "ConfigError",
+    "check",
+    "default",
+    "flat_fields",
+    "from_json",
+    "load",
+    "uses_text",
+]
