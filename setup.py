@@ -33,6 +33,8 @@ setup(
         "scipy>=1.14",
         "pillow>=11",
         "tokenizers>=0.21,<0.24",
+        "safetensors>=0.5,<0.9",
+        "ml_dtypes>=0.5",
         "rich>=13",
     ],
     extras_require={

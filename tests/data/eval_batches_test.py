@@ -40,6 +40,16 @@ def test_limit(grey_folder):
     assert len(list(make_eval_batches(source, image_size=8, batch_size=2, limit=99))) == 3
 
 
+def test_grey(grey_folder):
+    source = CaptionsFolder(grey_folder(3, bad=(1,)))
+    (batch,) = make_eval_batches(source, image_size=8, batch_size=4, grey=True)
+    assert batch["image"].dtype == np.uint16
+    assert batch["image"].shape == (4, 10, 10, 1)
+    assert batch["where"].tolist() == [True, False, True, False]
+    assert np.abs(batch["image"][2, 1:9, 1:9] / 257 - 4).max() <= 2
+    assert batch["image"][[1, 3]].max() == 0
+
+
 def test_caption_table(make_folder):
     rows = [("a.jpg", b"", ["one", " ", "two"], {}), ("b.jpg", b"", [], {}),
             ("c.jpg", b"", ["three\n"], {})]  # fmt: skip

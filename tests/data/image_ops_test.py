@@ -11,7 +11,11 @@ from PIL import Image, ImageOps
 
 from tvdim_jax.data import image_ops
 from tvdim_jax.data.errors import BadExample
-from tvdim_jax.data.image_ops import decode_image, resize_square
+from tvdim_jax.data.image_ops import (
+    decode_grey,
+    decode_image,
+    resize_square,
+)
 
 
 def save(image: Image.Image, kind: str, **options) -> bytes:
@@ -208,3 +212,38 @@ def test_random_damage_gives_an_image_or_a_reason():
             outcomes.add(error.reason)
     assert np.dtype(np.uint8) in outcomes
     assert "unreadable image" in outcomes
+
+
+def grey16(height: int = 50, width: int = 40) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 65536, (height, width), np.uint16)
+
+
+def test_16_bit_grey_is_kept():
+    assert np.array_equal(decode_grey(save(Image.fromarray(grey16()), "PNG"))[..., 0], grey16())
+    assert decode_grey(save(Image.fromarray(grey16()), "PNG"), 8).dtype == np.uint16
+
+
+def test_8_bits_fill_the_range():
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    image = decode_grey(save(Image.fromarray(levels), "PNG"))
+    assert np.array_equal(image[..., 0], levels.astype(int) * 257)
+    assert image.shape == (16, 16, 1)
+    jpeg = decode_grey(save(Image.fromarray(levels), "JPEG", quality=95))
+    assert np.abs(jpeg[..., 0] / 257 - levels).max() < 8
+
+
+def test_colours_become_luma():
+    luma = photo() @ [0.299, 0.587, 0.114]
+    assert np.abs(decode_grey(PNG)[..., 0] / 257 - luma).max() <= 1
+
+
+def test_grey_is_upright_reduced_and_refused_as_colour_is():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = save(Image.fromarray(photo(400, 600)), "JPEG", exif=exif)
+    assert decode_grey(turned).shape == (600, 400, 1)
+    assert decode_grey(turned, 100).shape == (150, 100, 1)
+    with pytest.raises(BadExample, match="unreadable image"):
+        decode_grey(PNG[: len(PNG) // 2])
+    with pytest.raises(BadExample, match="empty file"):
+        decode_grey(b"")

@@ -54,6 +54,24 @@ def test_sep_case_and_length(vocab_file):
     assert token_valid.all()
 
 
+def test_rows_are_packed_as_in_the_lmi_release():
+    """Group F of the release's vectors: reports of 3, 10 and 0 word pieces, 8 places."""
+    words = [f"word{number}" for number in range(11, 21)]
+    vocab = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", *"abcdefg", *words]
+    tokenizer = Tokenizer(vocab, lower_case=True, add_sep=True, max_length=8)
+    token_ids, token_valid = tokenizer.encode([" ".join(words[:3]), " ".join(words), ""])
+    assert token_ids.tolist() == [
+        [1, 11, 12, 13, 2, 0, 0, 0],
+        [1, 11, 12, 13, 14, 15, 16, 2],
+        [1, 2, 0, 0, 0, 0, 0, 0],
+    ]
+    assert token_valid.astype(int).tolist() == [
+        [1, 1, 1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 1, 1, 1, 1],
+        [1, 1, 0, 0, 0, 0, 0, 0],
+    ]
+
+
 def test_special_tokens_in_text_are_text(vocab_file):
     tokenizer = tokenizer_from_vocab(vocab_file, **{**OPTIONS, "max_length": 32})
     token_ids, _ = tokenizer.encode(["[MASK] [PAD] [CLS] [SEP]", "[mask]!<|endoftext|>"])

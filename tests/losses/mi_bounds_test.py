@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.reference import numpy_losses
 from tvdim_jax.losses import (
     donsker_varadhan_lower_bound,
     jsd_objective,
@@ -16,6 +17,7 @@ from tvdim_jax.losses import (
 
 SCORES = jnp.array([[2.0, -1.0], [0.5, 1.0]])
 MEAN_EXP = (math.exp(-1) + math.exp(0.5)) / 2
+DIMS = 4
 
 
 def test_hand_values():
@@ -37,22 +39,64 @@ def test_clip_must_be_above_zero():
         smile_lower_bound(SCORES, clip=0)
 
 
-@pytest.mark.parametrize(
-    ("bound", "offset"),
-    [(donsker_varadhan_lower_bound, 0.0), (nwj_lower_bound, 1.0)],
-)
-def test_gaussians_of_two_nats_with_the_analytic_critic(bound, offset):
-    """design of the band: N = 1,024, mean of 20 batches, within 5 %."""
-    dims, nats = 4, 2.0
-    rho = math.sqrt(1 - math.exp(-2 * nats / dims))
+def log_ratios(x, y, rho):
+    """log p(y|x) / p(y) of standard normal coordinates that are pairwise correlated."""
+    square = (y - rho * x) ** 2 / (1 - rho**2)
+    return (0.5 * (y**2 - square) - 0.5 * math.log(1 - rho**2)).sum(-1)
+
+
+def correlation(nats):
+    return math.sqrt(1 - math.exp(-2 * nats / DIMS))
+
+
+def mean_estimate(bound, nats):
+    """Mean over 20 batches of 1,024 pairs, scored by the analytic critic."""
+    rho = correlation(nats)
 
     @jax.jit
-    def estimate(key):
-        x, noise = jax.random.normal(key, (2, 1024, dims))
+    def of_batch(key):
+        x, noise = jax.random.normal(key, (2, 1024, DIMS))
         y = rho * x + math.sqrt(1 - rho**2) * noise
-        square = jnp.sum(jnp.square(y[None] - rho * x[:, None]), -1) / (1 - rho**2)
-        log_ratio = 0.5 * (jnp.sum(y**2, -1)[None] - square) - 0.5 * dims * math.log(1 - rho**2)
-        return bound(log_ratio + offset)
+        return bound(log_ratios(x[:, None], y[None], rho))
 
-    estimates = [estimate(key) for key in jax.random.split(jax.random.key(0), 20)]
-    np.testing.assert_allclose(np.mean(estimates), nats, rtol=0.05)
+    return np.mean([of_batch(key) for key in jax.random.split(jax.random.key(0), 20)])
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [donsker_varadhan_lower_bound, lambda scores: nwj_lower_bound(1 + scores), smile_lower_bound],
+    ids=["donsker_varadhan", "nwj", "smile"],
+)
+def test_gaussians_of_two_nats_with_the_analytic_critic(bound):
+    """The band: N = 1,024, mean of 20 batches, within 5 %."""
+    np.testing.assert_allclose(mean_estimate(bound, 2.0), 2.0, rtol=0.05)
+
+
+@pytest.mark.parametrize(("nats", "rounded"), [(2.0, 0.014), (5.0, 0.36)])
+def test_smile_overestimates_by_what_its_clip_cuts(nats, rounded):
+    """Its bias with the analytic critic is -log E_negatives[exp clamp s] > 0: no lower bound.
+
+    The expectation of a function of s over negatives is that of exp(-s) times it over positives,
+    where a sample sees the large s; the small ones are counted among negatives, exp(-5) each.
+    """
+    rng, rho = np.random.default_rng(1), correlation(nats)
+    x, noise, other = rng.normal(size=(3, 200_000, DIMS))
+    positive = log_ratios(x, rho * x + math.sqrt(1 - rho**2) * noise, rho)
+    above = np.mean(np.where(positive > -5, np.exp(np.minimum(5 - positive, 0)), 0))
+    below = math.exp(-5) * np.mean(log_ratios(x, other, rho) <= -5)
+    expected = -math.log(above + below)
+    np.testing.assert_allclose(expected, rounded, rtol=0.05)
+
+    def excess(scores):  # over the mean positive score, whose expectation is the truth
+        return smile_lower_bound(scores, clip=5.0) - jnp.mean(jnp.diagonal(scores))
+
+    np.testing.assert_allclose(mean_estimate(excess, nats), expected, rtol=0.1, atol=0.004)
+
+
+@pytest.mark.parametrize("name", ["where", "positive_mask"])
+def test_matrices_of_masks_are_broadcast(name):
+    scores = np.random.default_rng(2).normal(size=(4, 6)).astype(np.float32)
+    words = {name: np.array([[True, True, False, True, True, False]])}
+    expected = numpy_losses.donsker_varadhan_lower_bound(scores, **words)
+    assert expected != numpy_losses.donsker_varadhan_lower_bound(scores)
+    np.testing.assert_allclose(donsker_varadhan_lower_bound(scores, **words), expected, rtol=1e-5)

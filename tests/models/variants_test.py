@@ -3,8 +3,12 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
+from tvdim_jax.models.image import AMDIMEncoder
+from tvdim_jax.models.text.bert import BertEncoder
+from tvdim_jax.models.text.transformer import TextTransformer
 from tvdim_jax.models.variants import (
     IMAGE_VARIANTS,
     TEXT_VARIANTS,
@@ -25,6 +29,19 @@ PUBLISHED = {
     "amdim_cpu_small": (32, 793_728, 99_072),
     "amdim_cpu_medium": (32, 3_172_608, 394_752),
 }
+# Without classifiers, (pixels, parameters): the LMI release; torchvision 0.28 (25,557,032 with its
+# 1000 classes); timm 1.0 (deit_small_patch16_224, deit_base_patch16_224 also at img_size=256);
+# open_clip 3.3 (visual towers of ViT-B-32-quickgelu and ViT-B-16-quickgelu).
+PUBLISHED_TRUNKS = [
+    ("resnet256_6_2_1", 256, 1_945_033 - 769),
+    ("resnet50", 224, 25_557_032 - 2_049_000),
+    ("vit_s16", 224, 21_665_664),
+    ("vit_b16", 224, 85_798_656),
+    ("vit_b16", 256, 85_844_736),
+    ("clip_vit_b32", 224, 87_849_216),
+    ("clip_vit_b16", 224, 86_192_640),
+    ("clip_vit_b16_unprojected", 224, 86_192_640 - 512 * 768),
+]
 DEFAULT_MILLIONS = {32: (15.83, 4.20), 64: (51.45, 6.30), 128: (51.61, 6.30)}
 
 
@@ -36,20 +53,29 @@ def table_rows(prefix):
     return [row for row in rows if row[0].startswith(prefix)]
 
 
-IMAGE_ROWS = table_rows("amdim_")
+AMDIM_ROWS = table_rows("amdim_")
+TRUNK_ROWS = [row for prefix in ("resnet", "vit_", "clip_") for row in table_rows(prefix)]
+TWINS = {"resnet256_tiny": 64, "resnet50_tiny": 32, "vit_tiny": 32, "clip_vit_tiny": 32}
 TEXT_ROWS = table_rows("text_")
+BERT_ROWS = table_rows("bert_")
 
 
 def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def count_image(name, image_size):
+def trace_image(name, image_size):
+    """The encoder, and the shapes of its features and parameters."""
     encoder = make_image_encoder(name, image_size=image_size)
-    images = jnp.zeros((1, image_size, image_size, 3))
-    params = jax.eval_shape(lambda key: encoder.init(key, images, train=False), jax.random.key(0))[
-        "params"
-    ]
+    images = jnp.zeros((1, image_size, image_size, encoder.num_channels))
+    features, variables = jax.eval_shape(
+        lambda key: encoder.init_with_output(key, images, train=False), jax.random.key(0)
+    )
+    return encoder, features, variables["params"]
+
+
+def count_image(name, image_size):
+    _, _, params = trace_image(name, image_size)
     heads = sum(count(tree) for name, tree in params.items() if name.startswith("head_"))
     return count(params) - heads, heads
 
@@ -67,35 +93,107 @@ def test_default_size_has_the_parameters_of_the_release(image_size):
 
 
 def test_every_variant_has_a_row_and_every_row_a_variant():
-    assert {row[0] for row in IMAGE_ROWS} == set(IMAGE_VARIANTS)
-    assert {row[0] for row in TEXT_ROWS} == set(TEXT_VARIANTS)
+    assert {row[0] for row in [*AMDIM_ROWS, *TRUNK_ROWS]} == set(IMAGE_VARIANTS)
+    assert {row[0] for row in TEXT_ROWS + BERT_ROWS} == set(TEXT_VARIANTS)
 
 
-@pytest.mark.parametrize("row", IMAGE_ROWS, ids=lambda row: f"{row[0]}-{row[1]}")
-def test_image_row(row):
+@pytest.mark.parametrize(("name", "image_size", "wanted"), PUBLISHED_TRUNKS)
+def test_published_nets_have_their_parameters(name, image_size, wanted):
+    assert count(trace_image(name, image_size)[2]) == wanted
+
+
+@pytest.mark.parametrize("row", AMDIM_ROWS, ids=lambda row: f"{row[0]}-{row[1]}")
+def test_amdim_row(row):
     name, *numbers = row[:8]
     image_size, ndf, rkhs, depth, *counts = (int(n.replace(",", "")) for n in numbers)
-    assert IMAGE_VARIANTS[name] == {"ndf": ndf, "rkhs": rkhs, "depth": depth}
+    assert IMAGE_VARIANTS[name] == (AMDIMEncoder, {"ndf": ndf, "rkhs": rkhs, "depth": depth})
     trunk, heads = count_image(name, image_size)
     assert counts == [trunk, heads, trunk + heads]
+
+
+@pytest.mark.parametrize("row", TRUNK_ROWS, ids=lambda row: f"{row[0]}-{row[1]}")
+def test_trunk_row(row):
+    name, image_size, *numbers = row[:5]
+    channels, width, wanted = (int(n.replace(",", "")) for n in numbers)
+    encoder, features, params = trace_image(name, int(image_size))
+    assert (encoder.num_channels, encoder.num_features) == (channels, width)
+    assert features.global_features.shape == (1, width)
+    assert count(params) == wanted
+    maps = {tuple(int(n) for n in text.split("x")) for text in row[5].split(", ")}
+    assert {leaf.shape[1:] for leaf in features.local_features.values()} == maps
+    assert {height for height, _, _ in maps} == set(features.local_features)
 
 
 @pytest.mark.parametrize("row", TEXT_ROWS, ids=lambda row: row[0])
 def test_text_row(row):
     width, depth, num_heads, wanted = (int(n.replace(",", "")) for n in row[1:5])
-    assert TEXT_VARIANTS[row[0]] == {"width": width, "depth": depth, "num_heads": num_heads}
-    encoder = make_text_encoder(row[0], vocab_size=50, max_length=32)
-    ids = jnp.zeros((1, 32), jnp.int32)
-    params = jax.eval_shape(
-        lambda key: encoder.init(key, ids, ids > 0, train=False), jax.random.key(0)
-    )["params"]
+    sizes = {"width": width, "depth": depth, "num_heads": num_heads}
+    assert TEXT_VARIANTS[row[0]] == (TextTransformer, sizes)
+    features, params = trace_text(row[0], vocab_size=50, max_length=32)
+    assert features.global_features.shape == (1, width)
     assert count(params) - count(params["tokens"]) == wanted
     assert count(params["tokens"]) == 50 * width
 
 
+def trace_text(name, **sizes):
+    """The shapes of the encoder's features and parameters."""
+    encoder = make_text_encoder(name, **sizes)
+    ids = jnp.zeros((1, 2), jnp.int32)
+    features, variables = jax.eval_shape(
+        lambda key: encoder.init_with_output(key, ids, ids > 0, train=False), jax.random.key(0)
+    )
+    assert features.global_features.shape == (1, encoder.num_features)
+    return features, variables["params"]
+
+
+@pytest.mark.parametrize("row", BERT_ROWS, ids=lambda row: row[0])
+def test_bert_row(row):
+    numbers = [int(n.replace(",", "")) for n in row[1:7]]
+    sizes = dict(zip(["width", "depth", "num_heads", "mlp_width"], numbers, strict=False))
+    assert TEXT_VARIANTS[row[0]] == (BertEncoder, {**sizes, "pooler": row[7] == "yes"})
+    features, params = trace_text(row[0], vocab_size=numbers[4], max_length=numbers[5])
+    assert features.local_features["tokens"].shape == (1, 2, numbers[0])
+    assert ("pooler" in params) == (row[7] == "yes")
+    assert count(params) == int(row[8].replace(",", ""))
+
+
+def test_bert_base_has_the_published_parameters():
+    assert count(trace_text("bert_base", vocab_size=30_522, max_length=512)[1]) == 109_482_240
+
+
 def test_tiny_twins_run_at_every_image_size():
-    for image_size in {int(row[1]) for row in IMAGE_ROWS}:
-        assert ["amdim_tiny", str(image_size)] in [row[:2] for row in IMAGE_ROWS]
+    for image_size in {int(row[1]) for row in AMDIM_ROWS}:
+        assert ["amdim_tiny", str(image_size)] in [row[:2] for row in AMDIM_ROWS]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TWINS)
+def test_tiny_twins_learn_in_one_step(name):
+    encoder = make_image_encoder(name, image_size=TWINS[name])
+    shape = (4, encoder.image_size, encoder.image_size, encoder.num_channels)
+    rng = np.random.default_rng(0)
+    images = rng.uniform(size=shape).astype(np.float32)
+    like = jax.eval_shape(lambda key: encoder.init(key, images, train=False), jax.random.key(0))
+    variables = jax.tree.map(lambda leaf: rng.normal(0.5, 0.1, leaf.shape).astype(np.float32), like)
+
+    @jax.jit
+    def loss_and_step(params):
+        def loss(params):
+            features, moved = encoder.apply(
+                {**variables, "params": params}, images, train=True, mutable=["batch_stats"]
+            )
+            target = jnp.linspace(-1, 1, features.global_features.size)
+            target = target.reshape(features.global_features.shape)
+            return jnp.square(features.global_features - target).mean(), moved
+
+        (value, moved), grads = jax.value_and_grad(loss, has_aux=True)(params)
+        return value, jax.tree.map(lambda p, g: p - 1e-3 * g, params, grads), moved
+
+    before, params, _ = loss_and_step(variables["params"])
+    after, params, moved = loss_and_step(params)
+    assert after < before
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((params, moved)))
+    assert bool(moved) == name.startswith("resnet")
 
 
 def test_settings_reach_the_encoders():

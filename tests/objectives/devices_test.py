@@ -17,20 +17,25 @@ from tvdim_jax.train import sharding
 from tvdim_jax.train.step import make_train_step
 
 
-def sum_of_squares(rows, *, axis_name):
-    total = jnp.sum(jnp.square(rows["x"])) + jnp.sum(rows["y"])
+def weighted_sum(params, rows, *, axis_name):
+    total = params["weight"] * jnp.sum(jnp.square(rows["x"])) + jnp.sum(rows["y"])
     return {"loss": total if axis_name is None else jax.lax.psum(total, axis_name)}
 
 
 def test_all_rows_count_on_any_number_of_devices():
+    params = {"weight": jnp.float32(3.0)}
     rows = {"x": jnp.arange(16.0).reshape(8, 2), "y": jnp.ones(8)}
     mesh = jax.make_mesh((8,), ("rows",), axis_types=(AxisType.Auto,))
+    squares = sum(i * i for i in range(16))
     for on in (None, mesh):
-        value, gradient = jax.jit(
-            jax.value_and_grad(lambda rows, on=on: over_devices(sum_of_squares, on, rows)["loss"])
-        )(rows)
-        assert float(value) == sum(i * i for i in range(16)) + 8
-        np.testing.assert_array_equal(gradient["x"], 2 * rows["x"])
+
+        def loss(params, rows, on=on):
+            return over_devices(weighted_sum, on, params, rows)["loss"]
+
+        value, (of_params, of_rows) = jax.jit(jax.value_and_grad(loss, (0, 1)))(params, rows)
+        assert float(value) == 3 * squares + 8
+        assert float(of_params["weight"]) == squares
+        np.testing.assert_array_equal(of_rows["x"], 6 * rows["x"])
 
 
 @pytest.mark.parametrize("name", ["amdim", "tvdim"])

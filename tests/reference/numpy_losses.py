@@ -7,6 +7,8 @@ import numpy as np
 
 def pair_kinds(n, m, **words):
     """Positives and negatives [n, m] of the mask words, pair by pair."""
+    matrices = [name for name in ("where", "positive_mask") if name in words]
+    words = words | {name: np.broadcast_to(words[name], (n, m)) for name in matrices}
     positive, negative = np.zeros((n, m), bool), np.zeros((n, m), bool)
     for i in range(n):
         for j in range(m):

@@ -9,6 +9,7 @@ REASONS = (
     "unreadable image",
     "too many pixels",
     "not a uint8 [h, w, 3] image",
+    "not a uint16 [h, w, 1] image",
     "no caption",
     "duplicate image",
 )

@@ -7,8 +7,8 @@ import numpy as np
 
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.errors import BadExample
-from tvdim_jax.data.image_ops import resize_square
 from tvdim_jax.data.sources.base import Source
+from tvdim_jax.data.squares import black_squares, read_square
 from tvdim_jax.data.text_ops import clean_caption
 
 
@@ -17,6 +17,7 @@ def make_eval_batches(
     *,
     image_size: int,
     batch_size: int,
+    grey: bool = False,
     limit: int | None = None,
     ledger: BadExamples | None = None,
     num_threads: int = 8,
@@ -27,19 +28,21 @@ def make_eval_batches(
       source: n rows.
       image_size: S, pixels of a side.
       batch_size: B, rows of every batch, the last one too.
+      grey: gives uint16 grey squares with a margin (squares.grey_square) instead of RGB.
       limit: reads the first rows only, this many at most; None reads all.
       ledger: gets the images that could not be read.
       num_threads: images decoded at the same time, at least 1.
 
     Yields:
-      {"image": uint8 [B, S, S, 3], "image_id": int32 [B] (row of the source), "where": bool [B]}.
-      where is False, the image black, for a bad image and behind the end (image_id -1 there).
+      {"image": uint8 [B, S, S, 3] or, in grey, uint16 [B, S', S', 1] with S' = stored_side(S),
+      "image_id": int32 [B] (row of the source), "where": bool [B]}. where is False, the image
+      black, for a bad image and behind the end (image_id -1 there).
     """
     rows = range(len(source))[:limit]
 
     def read(row: int) -> np.ndarray | None:
         try:
-            return resize_square(source.read_image(row, image_size), image_size)
+            return read_square(source, row, image_size, grey)
         except BadExample as error:
             if ledger is not None:
                 ledger.record(source.example_id(row), error.reason)
@@ -48,7 +51,7 @@ def make_eval_batches(
     with ThreadPoolExecutor(num_threads) as pool:
         for start in range(0, len(rows), batch_size):
             part = rows[start : start + batch_size]
-            image = np.zeros((batch_size, image_size, image_size, 3), np.uint8)
+            image = black_squares(batch_size, image_size, grey)
             image_id = np.full(batch_size, -1, np.int32)
             image_id[: len(part)] = part
             where = np.zeros(batch_size, bool)

@@ -1,4 +1,4 @@
-"""Images on the host: bytes to uint8 RGB, and squares of one size (Pillow).
+"""Images on the host: bytes to uint8 RGB or uint16 grey, and squares of one size (Pillow).
 
 The two Pillow readers are called directly, not through Image.open: only these formats can be
 reached, and the size is judged by our own cap before a pixel is decoded.
@@ -7,6 +7,7 @@ reached, and the size is judged by our own cap before a pixel is decoded.
 import io
 import struct
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, JpegImagePlugin, PngImagePlugin
@@ -68,21 +69,40 @@ def decode_image(content: bytes, min_side: int = 0) -> np.ndarray:
       BadExample: "empty file", "file too large", "unsupported format", "too many pixels" (more
         than MAX_PIXELS by the header) or "unreadable image" (cut or broken).
     """
-    if not content:
-        raise BadExample("empty file")
-    if len(content) > MAX_FILE_BYTES:
-        raise BadExample("file too large")
-    try:
-        image = _open(content)
-        if image.width * image.height > MAX_PIXELS:
-            raise BadExample("too many pixels")
-        if min_side:
-            image.draft(None, (min_side, min_side))
-        turn = _UPRIGHT.get(_orientation(image.info.get("exif")))
-        upright = image.transpose(turn) if turn is not None else image
-        return _to_rgb(upright)
-    except _BROKEN as error:
-        raise BadExample("unreadable image") from error
+    return _decode(content, min_side, _to_rgb)
+
+
+def decode_grey(content: bytes, min_side: int = 0) -> np.ndarray:
+    """Decodes a JPEG or PNG file as grey with 16 bits.
+
+    16-bit grey is kept bit by bit. All else has 8 bits and is multiplied by 257, so that white is
+    65535 in every file and resizing rounds to 16 bits, not to 8; colours give their luma (ITU-R
+    601). Otherwise as decode_image.
+
+    Args:
+      content: see decode_image.
+      min_side: see decode_image.
+
+    Returns:
+      uint16 [h, w, 1].
+
+    Raises:
+      BadExample: see decode_image.
+    """
+    return _decode(content, min_side, _to_grey)
+
+
+def rgb_to_grey(image: np.ndarray) -> np.ndarray:
+    """Luma (ITU-R 601) with 16 bits, a multiple of 257.
+
+    Args:
+      image: RGB, uint8 [h, w, 3].
+
+    Returns:
+      uint16 [h, w, 1].
+    """
+    luma = np.asarray(Image.fromarray(image).convert("L"))
+    return luma.astype(np.uint16)[..., None] * 257
 
 
 def resize_square(image: np.ndarray, size: int) -> np.ndarray:
@@ -113,6 +133,27 @@ def resize_square(image: np.ndarray, size: int) -> np.ndarray:
     return np.asarray(square)
 
 
+def _decode(
+    content: bytes, min_side: int, convert: Callable[[Image.Image], np.ndarray]
+) -> np.ndarray:
+    """The picture in `content` as `convert` gives it; see decode_image."""
+    if not content:
+        raise BadExample("empty file")
+    if len(content) > MAX_FILE_BYTES:
+        raise BadExample("file too large")
+    try:
+        image = _open(content)
+        if image.width * image.height > MAX_PIXELS:
+            raise BadExample("too many pixels")
+        if min_side:
+            image.draft(None, (min_side, min_side))
+        turn = _UPRIGHT.get(_orientation(image.info.get("exif")))
+        upright = image.transpose(turn) if turn is not None else image
+        return convert(upright)
+    except _BROKEN as error:
+        raise BadExample("unreadable image") from error
+
+
 def _open(content: bytes) -> Image.Image:
     if content.startswith(b"\xff\xd8\xff"):
         return _Jpeg(io.BytesIO(content))
@@ -132,6 +173,14 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         image = Image.new("RGBA", layer.size, (*BACKGROUND, 255))
         image.alpha_composite(layer)
     return np.asarray(image.convert("RGB"))
+
+
+def _to_grey(image: Image.Image) -> np.ndarray:
+    """uint16 [h, w, 1] of an image in any mode that a JPEG or PNG can have."""
+    image.load()
+    if image.mode.startswith("I"):
+        return np.asarray(image).astype(np.uint16)[..., None]
+    return rgb_to_grey(_to_rgb(image))
 
 
 def _orientation(exif: bytes | None) -> int:

@@ -20,7 +20,7 @@ from tvdim_jax.data.tokenizer import Tokenizer
 
 MAX_REPLACEMENTS = 32
 
-_BAD = "bad"  # key of an example and a batch, taken out before the user sees it
+BAD = "bad"  # key of an example and a batch, taken out before the user sees it
 
 
 class TrainStream:
@@ -41,7 +41,7 @@ class TrainStream:
           BadDataError: no good example within reach.
         """
         batch = next(self._iterator)
-        for example_id, reason in batch.pop(_BAD):
+        for example_id, reason in batch.pop(BAD):
             self._ledger.record(example_id, reason)
         return batch
 
@@ -71,7 +71,7 @@ class _ReadExample:
             if attempt:
                 row = int(rng.random() * len(self._source))
             try:
-                return {**self._read(int(row), rng), _BAD: bad}
+                return {**self._read(int(row), rng), BAD: bad}
             except BadExample as error:
                 bad.append((self._source.example_id(int(row)), error.reason))
         raise BadDataError(
@@ -130,17 +130,7 @@ def make_train_stream(
     Raises:
       DataError: an argument out of range, or a batch that the processes cannot share evenly.
     """
-    if global_batch_size < 1 or process_count < 1 or global_batch_size % process_count:
-        raise DataError(
-            f"training stream: got a batch of {global_batch_size} for {process_count} processes,"
-            f" wanted a multiple of {process_count}; change train.batch_size"
-        )
-    if not (0 <= process_index < process_count and 0 <= seed < 2**32 and start_step >= 0):
-        raise DataError(
-            f"training stream: got process {process_index} of {process_count}, seed {seed},"
-            f" start_step {start_step}, wanted a process below the count, a seed in [0, 2**32) and"
-            " a step of 0 or more; correct them"
-        )
+    check_stream(global_batch_size, seed, process_index, process_count, start_step)
     rows = global_batch_size // process_count
     read = _ReadExample(source, tokenizer, image_size, seed)
     batches = (
@@ -159,9 +149,30 @@ def make_train_stream(
     return TrainStream(batches, start_step=start_step, ledger=ledger)
 
 
+def check_stream(
+    global_batch_size: int, seed: int, process_index: int, process_count: int, start_step: int
+) -> None:
+    """Checks the arguments that every training stream has, see `make_train_stream`.
+
+    Raises:
+      DataError: one is out of range, or the processes cannot share the batch evenly.
+    """
+    if global_batch_size < 1 or process_count < 1 or global_batch_size % process_count:
+        raise DataError(
+            f"training stream: got a batch of {global_batch_size} for {process_count} processes,"
+            f" wanted a multiple of {process_count}; change train.batch_size"
+        )
+    if not (0 <= process_index < process_count and 0 <= seed < 2**32 and start_step >= 0):
+        raise DataError(
+            f"training stream: got process {process_index} of {process_count}, seed {seed},"
+            f" start_step {start_step}, wanted a process below the count, a seed in [0, 2**32) and"
+            " a step of 0 or more; correct them"
+        )
+
+
 def _stack(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Arrays of a batch; its bad examples in one list."""
-    keys = [key for key in examples[0] if key != _BAD]
+    keys = [key for key in examples[0] if key != BAD]
     batch: dict[str, Any] = {key: np.stack([row[key] for row in examples]) for key in keys}
-    batch[_BAD] = [entry for row in examples for entry in row[_BAD]]
+    batch[BAD] = [entry for row in examples for entry in row[BAD]]
     return batch

@@ -55,7 +55,7 @@ def local_scores(
 
     scores = einsum_float32("nrd,mtd->nrmt", regions, tokens)
     dtype = scores.dtype
-    scores = _pool_regions(scores, region_real[:, :, None, None], region_pool)
+    scores = pool_regions(scores, region_real[:, :, None, None], region_pool)
     scores = jnp.where(token_real[None], scores, 0)
     if token_pool is None:
         return scores
@@ -72,8 +72,17 @@ def check_region_pool(region_pool: str) -> None:
         )
 
 
-def _pool_regions(scores: jax.Array, real: jax.Array, pool: RegionPool) -> jax.Array:
-    """Scores `[N, R, M, T]` and real regions `[N, R, 1, 1]` -> `[N, M, T]`."""
+def pool_regions(scores: jax.Array, real: jax.Array, pool: RegionPool) -> jax.Array:
+    """Pools the scores of the regions of images, as `local_scores` does.
+
+    Args:
+      scores: `[N, R, ...]`.
+      real: bool `[N or 1, R, 1, ...]`, True = a region.
+      pool: "max", "mean" or "log_mean_exp".
+
+    Returns:
+      `[N, ...]`; 0 for an image without a region.
+    """
     num_regions = jnp.maximum(jnp.sum(real, axis=1).astype(scores.dtype), 1)
     if pool == "mean":
         return jnp.sum(jnp.where(real, scores, 0), axis=1) / num_regions

@@ -1,9 +1,11 @@
 """Encoders and heads: inputs -> Features. No loss, no batch keys, no config."""
 
 from tvdim_jax.models.heads import ResidualHead
+from tvdim_jax.models.image.positions import resize_positions
 from tvdim_jax.models.variants import (
     IMAGE_VARIANTS,
     TEXT_VARIANTS,
+    ImageEncoder,
     make_image_encoder,
     make_text_encoder,
 )
@@ -11,7 +13,9 @@ from tvdim_jax.models.variants import (
 __all__ = [
     "IMAGE_VARIANTS",
     "TEXT_VARIANTS",
+    "ImageEncoder",
     "ResidualHead",
     "make_image_encoder",
     "make_text_encoder",
+    "resize_positions",
 ]

@@ -7,25 +7,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from tvdim_jax.models.batch_norm import batch_norm
 from tvdim_jax.models.initializers import near_identity, uniform, uniform_fan_in
-
-
-def batch_norm(*, train: bool, dtype: Any, name: str) -> nn.BatchNorm:
-    """Batch norm as AMDIM sets it: eps 1e-5, 0.9 of the old running statistics kept each step.
-
-    Over several devices, under jit with a sharded batch, the statistics are those of the global
-    batch (the release keeps one set per device). They are always computed in float32, in two
-    passes: E[x^2] - E[x]^2 would lose the small variances of the untrained encoder. Flax folds
-    the biased variance into the running one, torch the unbiased one.
-    """
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        epsilon=1e-5,
-        dtype=dtype,
-        use_fast_variance=False,
-        name=name,
-    )
 
 
 class ResidualHead(nn.Module):

@@ -1,6 +1,8 @@
 """Objectives: losses composed over encoder outputs; a new method is one file here and a config."""
 
-from tvdim_jax.objectives.amdim import Objective, make_amdim_objective
+from tvdim_jax.objectives.amdim import make_amdim_objective
+from tvdim_jax.objectives.base import Objective
+from tvdim_jax.objectives.lmi import make_lmi_objective
 from tvdim_jax.objectives.tvdim import make_tvdim_objective
 
-__all__ = ["Objective", "make_amdim_objective", "make_tvdim_objective"]
+__all__ = ["Objective", "make_amdim_objective", "make_lmi_objective", "make_tvdim_objective"]

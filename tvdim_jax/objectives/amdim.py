@@ -1,6 +1,6 @@
 """AMDIM: the global vector of one view against the local maps of the other."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -8,12 +8,9 @@ from jax.sharding import Mesh
 
 from tvdim_jax.features import Features
 from tvdim_jax.losses import multiscale_info_nce_loss
+from tvdim_jax.objectives.base import Metrics, Objective
 from tvdim_jax.objectives.devices import over_devices
 from tvdim_jax.prng import named_key
-
-Metrics = dict[str, jax.Array]
-Objective = Callable[..., tuple[jax.Array, tuple[Metrics, Any]]]
-"""`objective(params, variables, batch, *, apply, key, step) -> (loss, (metrics, variables))`."""
 
 
 def make_amdim_objective(*, clip: float = 20.0, mesh: Mesh | None = None) -> Objective:
@@ -115,12 +112,13 @@ def image_terms(
         for name in ("locations_1", "locations_2")
     ]
 
-    def terms_of(rows: Any, *, axis_name: str | None) -> dict[str, jax.Array]:
+    def terms_of(params: Any, rows: Any, *, axis_name: str | None) -> dict[str, jax.Array]:
+        del params
         (view_1, view_2), (index_1, index_2) = rows
         return multiscale_info_nce_loss(
             view_1, view_2, index_1=index_1, index_2=index_2, clip=clip, axis_name=axis_name
         )
 
-    terms = over_devices(terms_of, mesh, (maps, indices))
+    terms = over_devices(terms_of, mesh, (), (maps, indices))
     logged = {name: terms[name] for name in ("loss", "1_to_5", "1_to_7", "5_to_5", "regularizer")}
     return terms["loss"], {f"train/image_{name}": value for name, value in logged.items()}

@@ -8,21 +8,25 @@ import jax
 from jax.sharding import Mesh, PartitionSpec
 
 
-def over_devices(loss: Callable[..., Any], mesh: Mesh | None, rows: Any) -> Any:
-    """`loss(rows, axis_name=...)` of all rows, each device holding its own and no other's.
+def over_devices(loss: Callable[..., Any], mesh: Mesh | None, params: Any, rows: Any) -> Any:
+    """`loss(params, rows, axis_name=...)` of all rows, each device holding its own and no other's.
 
     Args:
-      loss: `loss(rows, *, axis_name) -> tree of scalars`, the same on every device of that axis, as
-        the losses of `tvdim_jax.losses.pairwise` give them. It must not close over a traced value.
+      loss: `loss(params, rows, *, axis_name) -> tree of scalars`, the same on every device of that
+        axis, as the losses of `tvdim_jax.losses.pairwise` give them. It must not close over a
+        traced value.
       mesh: of one axis, over which the leading axis of `rows` is split; None for no mesh.
+      params: tree of arrays that every device holds.
       rows: tree of arrays `[B, ...]`; B divides by the devices of the mesh.
 
     Returns:
       What `loss` returns, of all B rows.
     """
     if mesh is None:
-        return loss(rows, axis_name=None)
+        return loss(params, rows, axis_name=None)
     (axis_name,) = mesh.axis_names
     on_device = partial(loss, axis_name=axis_name)
-    split = PartitionSpec(axis_name)
-    return jax.shard_map(on_device, mesh=mesh, in_specs=split, out_specs=PartitionSpec())(rows)
+    everywhere, split = PartitionSpec(), PartitionSpec(axis_name)
+    return jax.shard_map(on_device, mesh=mesh, in_specs=(everywhere, split), out_specs=everywhere)(
+        params, rows
+    )

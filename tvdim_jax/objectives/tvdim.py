@@ -4,6 +4,9 @@ Unit vectors, scores and reductions of the text loss are float32 at least. Image
 image id, or of identical text, are nobody's negatives. A row that is not real (`where` False) takes
 no part in the text loss; a row without text (`text_id` -1) only as a negative image.
 
+Batch: that of AMDIM; "token_ids", "token_valid" `[B, T]`; "image_id", "text_id" int `[B]`; "where"
+bool `[B]`.
+
 Metrics of the objective, all scalars: those of AMDIM (with the image loss); "train/text_loss", the
 text loss without its weight; "train/text_scale_1" and so on, its terms; and of the scores of scale
 1, whose image vector is the one evaluated, images as anchors, the mean over both views of
@@ -16,7 +19,7 @@ text loss without its weight; "train/text_scale_1" and so on, its terms; and of 
 - "train/hardest_negative_score": mean over images of the cosine of their best wrong text.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -26,22 +29,16 @@ from jax.sharding import Mesh
 
 from tvdim_jax.features import Features
 from tvdim_jax.losses import local_scores, pairwise
+from tvdim_jax.losses.blocks import Critic
 from tvdim_jax.losses.local import RegionPool, check_region_pool
 from tvdim_jax.losses.masks import MaskWords
 from tvdim_jax.losses.ranking import Negatives, check_negatives
-from tvdim_jax.objectives.amdim import (
-    Metrics,
-    Objective,
-    encode_views,
-    image_terms,
-    make_amdim_objective,
-)
+from tvdim_jax.objectives.amdim import encode_views, image_terms, make_amdim_objective
+from tvdim_jax.objectives.base import Metrics, Objective, PairLoss, score_metrics
 from tvdim_jax.objectives.devices import over_devices
 from tvdim_jax.prng import named_key
 
 SCALES = (1, 5, 7)
-
-PairLoss = Callable[..., Any]  # a loss of `pairwise`, its options bound
 
 
 def make_tvdim_objective(
@@ -79,10 +76,9 @@ def make_tvdim_objective(
       mesh: see `make_amdim_objective`.
 
     Returns:
-      An objective as of `make_amdim_objective`. Its batch also holds "token_ids", "token_valid"
-      `[B, T]`, "image_id", "text_id" int `[B]` and "where" bool `[B]`; its `apply` also holds
-      `text(params, variables, token_ids, token_valid, *, train, key)`, called after both views. The
-      module's docstring lists its metrics.
+      An objective as of `make_amdim_objective`, on the batch of the module's docstring. Its `apply`
+      also holds `text(params, variables, token_ids, token_valid, *, train, key)`, called after both
+      views.
 
     Raises:
       ValueError: an option out of its range, or nothing to learn from (no image loss and weight 0).
@@ -92,26 +88,15 @@ def make_tvdim_objective(
     _check_terms(text_weight, scales, image_loss=image_loss)
     check_negatives(negatives)
     check_region_pool(region_pool)
-    loss_of = _pair_loss(pair_loss, margin, negatives, temperature)
-    critic = partial(_text_critic, region_pool=region_pool)
+    text_terms = partial(
+        _text_terms,
+        loss_of=_pair_loss(pair_loss, margin, negatives, temperature),
+        critic=partial(_text_critic, region_pool=region_pool),
+        scales=scales,
+        temperature=temperature,
+    )
     if text_weight == 0:
         return make_amdim_objective(clip=clip, mesh=mesh)
-
-    def text_terms(rows: Any, *, axis_name: str | None) -> tuple[jax.Array, Metrics]:
-        """L_text (scalar) and its metrics."""
-        views, tokens, masks = rows
-
-        def mean_of_views(loss: PairLoss, scale: int) -> Any:
-            of_views = [
-                loss(critic, _unit_regions(view, scale), tokens, axis_name=axis_name, **masks)
-                for view in views
-            ]
-            return jax.tree.map(lambda a, b: (a + b) / 2, *of_views)
-
-        terms = {f"train/text_scale_{scale}": mean_of_views(loss_of, scale) for scale in scales}
-        loss = sum(terms.values(), start=jnp.zeros(()))
-        summary = mean_of_views(partial(pairwise.score_summary, temperature=temperature), 1)
-        return loss, {"train/text_loss": loss, **terms, **_global_metrics(summary)}
 
     def objective(
         params: Any,
@@ -129,7 +114,7 @@ def make_tvdim_objective(
             params, variables, *tokens, train=True, key=named_key(key, "text_dropout")
         )
         rows = views, _unit_norm(text.global_features)[:, None, :], _masks(batch)
-        text_loss, metrics = over_devices(text_terms, mesh, rows)
+        text_loss, metrics = over_devices(text_terms, mesh, (), rows)
         loss = text_weight * text_loss
         if image_loss:
             image_part, image_metrics = image_terms(views, key=key, clip=clip, mesh=mesh)
@@ -137,6 +122,33 @@ def make_tvdim_objective(
         return loss, (metrics, variables)
 
     return objective
+
+
+def _text_terms(
+    params: Any,
+    rows: Any,
+    *,
+    axis_name: str | None,
+    loss_of: PairLoss,
+    critic: Critic,
+    scales: Sequence[int],
+    temperature: float,
+) -> tuple[jax.Array, Metrics]:
+    """L_text (scalar) and its metrics."""
+    del params
+    views, tokens, masks = rows
+
+    def mean_of_views(loss: PairLoss, scale: int) -> Any:
+        of_views = [
+            loss(critic, _unit_regions(view, scale), tokens, axis_name=axis_name, **masks)
+            for view in views
+        ]
+        return jax.tree.map(lambda a, b: (a + b) / 2, *of_views)
+
+    terms = {f"train/text_scale_{scale}": mean_of_views(loss_of, scale) for scale in scales}
+    loss = sum(terms.values(), start=jnp.zeros(()))
+    summary = mean_of_views(partial(pairwise.score_summary, temperature=temperature), 1)
+    return loss, {"train/text_loss": loss, **terms, **score_metrics(summary)}
 
 
 def _pair_loss(pair_loss: str, margin: float, negatives: Negatives, temperature: float) -> PairLoss:
@@ -162,15 +174,6 @@ def _text_critic(
     """Pooled cosines `[N, M]` of unit regions `[N, R, D]` and unit texts `[M, 1, D]`."""
     del params
     return local_scores(regions, tokens, region_pool=region_pool)
-
-
-def _global_metrics(summary: Mapping[str, jax.Array]) -> Metrics:
-    return {
-        "train/mi_image_text_nats": summary["mi_nats"],
-        "train/loss_over_log_n": summary["loss_over_log_n"],
-        "train/positive_score": summary["positive_score"],
-        "train/hardest_negative_score": summary["hardest_negative_score"],
-    }
 
 
 def _masks(batch: Mapping[str, Any]) -> MaskWords:

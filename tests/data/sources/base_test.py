@@ -5,6 +5,7 @@ import pytest
 from tvdim_jax.data.sources import CaptionsFolder, NoisyCaptions, Scenes
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.sources.coco import CocoCaptions
+from tvdim_jax.data.sources.mimic_cxr import MimicCxr
 
 METHODS = [
     name
@@ -13,7 +14,7 @@ METHODS = [
 ]
 
 
-@pytest.mark.parametrize("kind", [CaptionsFolder, CocoCaptions, NoisyCaptions, Scenes])
+@pytest.mark.parametrize("kind", [CaptionsFolder, CocoCaptions, MimicCxr, NoisyCaptions, Scenes])
 @pytest.mark.parametrize("method", [name for name in METHODS if not name.startswith("_")])
 def test_every_source_has_the_methods_with_their_arguments(kind, method):
     ours = inspect.signature(getattr(kind, method)).parameters

@@ -33,6 +33,8 @@ def test_rows(make_folder, make_jpeg):
     assert source.example_id(1) == "b.jpg"
     assert source.read_image(1).shape == (10, 12, 3)
     assert np.abs(source.read_image(1).astype(int) - 90).max() <= 1
+    assert np.array_equal(source.read_grey(1), source.read_image(1)[..., :1] * np.uint16(257))
+    assert source.study_id(1) == 1
     assert CaptionsFolder(str(folder)).digest() == source.digest()
 
 
@@ -100,8 +102,9 @@ def test_a_second_row_for_an_image_is_a_bad_example(make_folder, make_jpeg):
     row = ("a.jpg", make_jpeg(), ["x"], {})
     source = CaptionsFolder(make_folder([row, ("b.jpg", make_jpeg(), ["y"], {}), row]))
     assert source.read_image(0).size
-    with pytest.raises(BadExample, match="duplicate image"):
-        source.read_image(2)
+    for read in (source.read_image, source.read_grey):
+        with pytest.raises(BadExample, match="duplicate image"):
+            read(2)
     assert [source.example_id(row) for row in range(3)] == ["a.jpg", "b.jpg", "a.jpg (line 3)"]
 
 

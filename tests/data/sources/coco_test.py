@@ -67,6 +67,8 @@ def test_prepare_and_read(tmp_path, coco_dir):
     assert image.shape == (40, 60, 3)
     assert np.abs(image.astype(int) - 40).max() <= 1
     assert source.read_image(first, 20).shape == (20, 30, 3)
+    assert source.read_grey(first, 20).shape == (20, 30, 1)
+    assert source.study_id(first) == first
     record = source._row(first)
     assert np.allclose(record["objects"]["bbox"], [0.1, 0.1, 0.6, 0.6])
     assert "tensorflow" not in sys.modules

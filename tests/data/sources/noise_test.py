@@ -23,6 +23,8 @@ def test_images_labels_and_names_stay(grey_folder):
     assert noisy.name == source.name
     for row in range(6):
         assert np.array_equal(noisy.read_image(row), source.read_image(row))
+        assert np.array_equal(noisy.read_grey(row), source.read_grey(row))
+        assert noisy.study_id(row) == row
         assert noisy.labels(row) == source.labels(row)
         assert noisy.ambiguous(row) == source.ambiguous(row)
         assert noisy.example_id(row) == source.example_id(row)

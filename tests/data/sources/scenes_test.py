@@ -19,6 +19,14 @@ def test_images(size):
     assert image.std() > 20
 
 
+def test_grey_is_the_luma():
+    source = Scenes(10, 0, 32)
+    luma = source.read_image(3) @ [0.299, 0.587, 0.114]
+    assert np.abs(source.read_grey(3)[..., 0] / 257 - luma).max() <= 1
+    assert source.read_grey(3).dtype == np.uint16
+    assert source.study_id(3) == 3
+
+
 def test_rows_depend_on_seed_and_number_only():
     first, longer, other = Scenes(50, 1, 32), Scenes(10**9, 1, 32), Scenes(50, 2, 32)
     with ThreadPoolExecutor(4) as pool:

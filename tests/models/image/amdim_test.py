@@ -98,6 +98,11 @@ def at(tree, path):
     return tree
 
 
+def test_widths_are_properties():
+    encoder = AMDIMEncoder(32, ndf=4, rkhs=40, depth=1)
+    assert (encoder.num_features, encoder.num_channels) == (40, 3)
+
+
 @pytest.mark.parametrize(("mode", "tolerance"), [("eval", 0.01), ("train", 0.15)])
 def test_bf16_is_close_to_float32_and_keeps_float32_state(mode, tolerance):
     # 8 bits of mantissa round by 0.4 %. Batch statistics of four similar images (r1 has no other

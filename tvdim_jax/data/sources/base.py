@@ -29,6 +29,18 @@ class Source(Protocol):
         """
         ...
 
+    def read_grey(self, index: int, min_side: int = 0) -> np.ndarray:
+        """The same image in grey, uint16 [h, w, 1], with all bits that a file has.
+
+        Args:
+          index: row.
+          min_side: see read_image.
+
+        Raises:
+          BadExample: the image cannot be used.
+        """
+        ...
+
     def captions(self, index: int) -> list[str]:
         """Captions of a row as they were written, possibly none."""
         ...
@@ -39,6 +51,13 @@ class Source(Protocol):
 
     def ambiguous(self, index: int) -> list[str]:
         """Names of the classes that the image may or may not show: not scored."""
+        ...
+
+    def study_id(self, index: int) -> int:
+        """Number of the study of a row, 0 to 2**31 - 1; the row itself where each is its own.
+
+        Rows of one study share a text, or may: they are not each other's negatives.
+        """
         ...
 
     def example_id(self, index: int) -> str:

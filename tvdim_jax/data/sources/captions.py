@@ -15,7 +15,7 @@ import numpy as np
 
 from tvdim_jax.data.errors import BadExample, DataError
 from tvdim_jax.data.files import read_inside
-from tvdim_jax.data.image_ops import decode_image
+from tvdim_jax.data.image_ops import decode_grey, decode_image
 
 SPLITS = ("train", "validation", "all")
 MAX_LINE_BYTES = 2**20
@@ -81,10 +81,11 @@ class CaptionsFolder:
 
     def read_image(self, index: int, min_side: int = 0) -> np.ndarray:
         """See Source; a second row for the same image is the bad example "duplicate image"."""
-        row = self._rows[index]
-        if row.repeated:
-            raise BadExample("duplicate image")
-        return decode_image(read_inside(self._root, row.image), min_side)
+        return decode_image(self._content(index), min_side)
+
+    def read_grey(self, index: int, min_side: int = 0) -> np.ndarray:
+        """See Source and read_image."""
+        return decode_grey(self._content(index), min_side)
 
     def captions(self, index: int) -> list[str]:
         """See Source."""
@@ -98,6 +99,10 @@ class CaptionsFolder:
         """See Source."""
         return list(self._rows[index].ambiguous)
 
+    def study_id(self, index: int) -> int:
+        """The row: each image has captions of its own."""
+        return index
+
     def example_id(self, index: int) -> str:
         """The image name; with the line number behind it in a second row for the same image."""
         row = self._rows[index]
@@ -106,6 +111,12 @@ class CaptionsFolder:
     def digest(self) -> str:
         """Hash of the file's lines and of the split."""
         return self._digest
+
+    def _content(self, index: int) -> bytes:
+        row = self._rows[index]
+        if row.repeated:
+            raise BadExample("duplicate image")
+        return read_inside(self._root, row.image)
 
 
 def _split_of(image: str, validation_fraction: float) -> str:

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 from tvdim_jax.data.errors import BadExample, DataError
 from tvdim_jax.data.files import read_inside
-from tvdim_jax.data.image_ops import decode_image
+from tvdim_jax.data.image_ops import decode_grey, decode_image
 from tvdim_jax.data.sources.coco_folder import CATEGORIES, PARTS, CocoImage, read_coco_folder
 
 NAME = "coco_captions"
@@ -202,6 +202,10 @@ class CocoCaptions:
         """See Source."""
         return decode_image(self._row(index)["image"], min_side)
 
+    def read_grey(self, index: int, min_side: int = 0) -> np.ndarray:
+        """See Source."""
+        return decode_grey(self._row(index)["image"], min_side)
+
     def captions(self, index: int) -> list[str]:
         """See Source."""
         return [_text(text) for text in _column(self._row(index)["captions"], "text")]
@@ -216,6 +220,10 @@ class CocoCaptions:
     def ambiguous(self, index: int) -> list[str]:  # noqa: ARG002
         """Nothing is ambiguous here."""
         return []
+
+    def study_id(self, index: int) -> int:
+        """The row: each image has captions of its own."""
+        return index
 
     def example_id(self, index: int) -> str:
         """The file name of the image; its row where the set has none."""

@@ -28,6 +28,10 @@ class NoisyCaptions:
         """See Source."""
         return self._source.read_image(index, min_side)
 
+    def read_grey(self, index: int, min_side: int = 0) -> np.ndarray:
+        """See Source."""
+        return self._source.read_grey(index, min_side)
+
     def captions(self, index: int) -> list[str]:
         """Captions of the donor."""
         return self._source.captions(int(self.noise_index[index]))
@@ -39,6 +43,10 @@ class NoisyCaptions:
     def ambiguous(self, index: int) -> list[str]:
         """See Source."""
         return self._source.ambiguous(index)
+
+    def study_id(self, index: int) -> int:
+        """See Source: that of the image, never of the donor."""
+        return self._source.study_id(index)
 
     def example_id(self, index: int) -> str:
         """See Source."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tvdim_jax.data.errors import DataError
+from tvdim_jax.data.image_ops import rgb_to_grey
 from tvdim_jax.data.sources import drawing
 from tvdim_jax.data.sources.drawing import Thing
 from tvdim_jax.data.sources.phrases import caption_texts, object_name
@@ -60,6 +61,10 @@ class Scenes:
             drawing.paint(canvas, thing)
         return np.rint(canvas).astype(np.uint8)
 
+    def read_grey(self, index: int, min_side: int = 0) -> np.ndarray:
+        """The luma of the drawn scene, uint16 [image_size, image_size, 1]."""
+        return rgb_to_grey(self.read_image(index, min_side))
+
     def captions(self, index: int) -> list[str]:
         """Five captions; the first uses the names of `boxes`, the others synonyms of them."""
         things = self._things(index)
@@ -85,6 +90,10 @@ class Scenes:
             (object_name(thing), drawing.box(self._image_size, thing))
             for thing in self._things(index)[:2]
         ]
+
+    def study_id(self, index: int) -> int:
+        """The row: each scene has captions of its own."""
+        return index
 
     def example_id(self, index: int) -> str:
         """Name of a row, such as "scenes/7/12" for row 12 of seed 7."""

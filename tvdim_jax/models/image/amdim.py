@@ -12,7 +12,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from tvdim_jax.features import Features
-from tvdim_jax.models.heads import ResidualHead, batch_norm
+from tvdim_jax.models.batch_norm import batch_norm
+from tvdim_jax.models.heads import ResidualHead
+from tvdim_jax.models.image.check import check_images
 from tvdim_jax.models.initializers import uniform, uniform_fan_in
 
 # Per image size: the blocks up to the 7x7 map, as (kernel, stride, width in multiples of ndf).
@@ -123,6 +125,16 @@ class AMDIMEncoder(nn.Module):
     use_bn: bool = False
     dtype: Any = jnp.float32
 
+    @property
+    def num_features(self) -> int:
+        """Width D of the global features."""
+        return self.rkhs
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of the images: 3."""
+        return 3
+
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> Features:
         """Encodes a batch.
@@ -196,9 +208,4 @@ def _check(encoder: "AMDIMEncoder", images: jax.Array) -> None:
         )
     if encoder.depth < 1:
         raise ValueError(f"AMDIMEncoder: depth is {encoder.depth}; wanted at least 1 unit a block.")
-    wanted = (encoder.image_size, encoder.image_size, 3)
-    if images.ndim != 4 or images.shape[1:] != wanted:
-        raise ValueError(
-            f"AMDIMEncoder: images have shape {images.shape}; wanted [B, {wanted[0]}, "
-            f"{wanted[1]}, 3] (NHWC). Resize the images or set image_size."
-        )
+    check_images("AMDIMEncoder", images, encoder.image_size, encoder.num_channels)

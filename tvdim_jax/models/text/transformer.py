@@ -71,6 +71,11 @@ class TextTransformer(nn.Module):
     dropout: float = 0.1
     dtype: Any = jnp.float32
 
+    @property
+    def num_features(self) -> int:
+        """D, the width of the global features."""
+        return self.width
+
     @nn.compact
     def __call__(self, token_ids: jax.Array, token_valid: jax.Array, *, train: bool) -> Features:
         """Encodes a batch of texts.

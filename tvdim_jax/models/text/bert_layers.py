@@ -1,0 +1,144 @@
+"""The layers of BERT (arXiv 1810.04805), with cross-attention as ALBEF adds it (arXiv 2107.07651).
+
+The layers are post-LN: `norm(x + branch(x))`. Matmuls run in the compute type; scores, softmax,
+norms and the sums between layers are float32.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+bert_init = nn.initializers.normal(0.02)
+
+
+def dense(features: int, dtype: Any, name: str) -> nn.Dense:
+    """A dense layer as BERT initialises it: N(0, 0.02), bias 0."""
+    return nn.Dense(features, dtype=dtype, kernel_init=bert_init, name=name)
+
+
+def layer_norm(name: str) -> nn.LayerNorm:
+    """BERT's layer norm: eps 1e-12; float32 in two passes, since so small an eps hides no error."""
+    return nn.LayerNorm(epsilon=1e-12, dtype=jnp.float32, use_fast_variance=False, name=name)
+
+
+class BertAttention(nn.Module):
+    """Multi-head attention of one sequence to another, or to itself.
+
+    Attributes:
+      num_heads: a divisor of the width.
+      dropout: rate in [0, 1) of the attention weights.
+      train: True applies the dropout.
+      dtype: compute type of the matmuls.
+    """
+
+    num_heads: int
+    dropout: float
+    train: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array, other: jax.Array, other_valid: jax.Array) -> jax.Array:
+        """Attends from x to other.
+
+        Args:
+          x: `[..., T, width]`, the queries.
+          other: `[..., K, D]`, keys and values.
+          other_valid: bool `[..., K]`, True = may be attended to. A row without any gets the mean
+            of all values.
+
+        Returns:
+          `[..., T, width]` in the compute type.
+        """
+        width = x.shape[-1]
+        heads = (self.num_heads, width // self.num_heads)
+
+        def project(source: jax.Array, name: str) -> jax.Array:
+            return dense(width, self.dtype, name)(source).reshape(*source.shape[:-1], *heads)
+
+        query, key, value = project(x, "query"), project(other, "key"), project(other, "value")
+        scores = jnp.einsum(
+            "...qhd,...khd->...hqk", query, key, preferred_element_type=jnp.float32
+        ) / math.sqrt(heads[1])
+        # A finite number instead of -inf: a row of them still has a softmax, and a gradient of 0.
+        lowest = jnp.finfo(jnp.float32).min
+        weights = nn.softmax(jnp.where(other_valid[..., None, None, :], scores, lowest))
+        weights = nn.Dropout(self.dropout, deterministic=not self.train)(weights)
+        mixed = jnp.einsum("...hqk,...khd->...qhd", weights.astype(self.dtype), value)
+        return dense(width, self.dtype, "out")(mixed.reshape(x.shape))
+
+
+class BertLayer(nn.Module):
+    """Self-attention, cross-attention to other features if given, and the MLP.
+
+    Attributes:
+      num_heads: attention heads, a divisor of the width.
+      mlp_width: width inside the MLP.
+      dropout: rate in [0, 1) of the attention weights and of each branch's output.
+      train: True applies the dropout.
+      dtype: compute type of the matmuls.
+    """
+
+    num_heads: int
+    mlp_width: int
+    dropout: float
+    train: bool
+    dtype: Any
+
+    @nn.compact
+    def __call__(
+        self,
+        x: jax.Array,
+        valid: jax.Array,
+        other: jax.Array | None,
+        other_valid: jax.Array | None,
+    ) -> tuple[jax.Array, None]:
+        """One layer, in the form that `nn.scan` wants.
+
+        Args:
+          x: `[..., T, width]` float32.
+          valid: bool `[..., T]`, True = may be attended to.
+          other: `[..., K, D]`, what the cross-attention attends to; None leaves it out.
+          other_valid: bool `[..., K]`; None with other.
+
+        Returns:
+          `[..., T, width]` float32, and None.
+        """
+        options = (self.num_heads, self.dropout, self.train, self.dtype)
+        y = BertAttention(*options, name="attention")(x, x, valid)
+        x = layer_norm("attention_norm")(x + self._drop(y))
+        if other is not None and other_valid is not None:
+            y = BertAttention(*options, name="cross_attention")(x, other, other_valid)
+            x = layer_norm("cross_attention_norm")(x + self._drop(y))
+        y = dense(self.mlp_width, self.dtype, "dense_1")(x)
+        y = dense(x.shape[-1], self.dtype, "dense_2")(nn.gelu(y, approximate=False))
+        return layer_norm("mlp_norm")(x + self._drop(y)), None
+
+    def _drop(self, y: jax.Array) -> jax.Array:
+        return nn.Dropout(self.dropout, deterministic=not self.train)(y)
+
+
+def bert_layers(depth: int, **options: Any) -> nn.Module:
+    """`depth` layers, one after the other, called "layers".
+
+    Every parameter holds the layers along a new first axis: `kernel [depth, in, out]`. So XLA
+    compiles one layer instead of twelve.
+
+    Args:
+      depth: number of layers.
+      **options: of BertLayer.
+
+    Returns:
+      A module with the arguments and results of BertLayer.
+    """
+    layers = nn.scan(
+        BertLayer,
+        variable_axes={"params": 0, "intermediates": 0},
+        split_rngs={"params": True, "dropout": True},
+        in_axes=nn.broadcast,
+        length=depth,
+    )
+    module: nn.Module = layers(**options, name="layers")
+    return module
