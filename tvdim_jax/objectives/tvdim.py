@@ -76,9 +76,8 @@ def make_tvdim_objective(
       mesh: see `make_amdim_objective`.
 
     Returns:
-      An objective as of `make_amdim_objective`, on the batch of the module's docstring. Its `apply`
-      also holds `text(params, variables, token_ids, token_valid, *, train, key)`, called after both
-      views.
+      An objective as of `make_amdim_objective`. Its `apply` also holds
+      `text(params, variables, token_ids, token_valid, *, train, key)`, called after both views.
 
     Raises:
       ValueError: an option out of its range, or nothing to learn from (no image loss and weight 0).
