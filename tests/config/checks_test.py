@@ -20,7 +20,10 @@ CHOICES = {
     "objective.region_pool": ("max", "mean", "log_mean_exp"),
     "objective.negatives": ("all", "hardest", "1", "12"),
     "optimizer.schedule": schema.SCHEDULES,
-    "model.image_size": (32, 64, 128),
+    "model.critic": ("mlp", "bilinear", "dot"),
+    "objective.estimator": ("dv", "info_nce", "jsd", "smile", "released_infonce"),
+    "objective.negative_regions": ("own", "positive", "all"),
+    "objective.sentence_mean": ("flat", "report"),
     "model.dtype": ("float32", "bfloat16"),
     "augment": ("cifar", "stl", "imagenet"),
     "eval.tasks": [(task,) for task in schema.TASKS],
@@ -37,14 +40,23 @@ def test_every_choice_passes(name):
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
-        ("data.source", "imagenet", r"'imagenet', wanted one of \['scenes', 'captions', 'coco'\]"),
-        ("objective.name", "clap", r"'clap', wanted one of \['tvdim', 'amdim'\]"),
+        (
+            "data.source",
+            "imagenet",
+            r"'imagenet', wanted one of \['scenes', 'captions', 'coco', 'mimic_cxr'\]",
+        ),
+        ("objective.name", "clap", r"'clap', wanted one of \['tvdim', 'amdim', 'lmi'\]"),
         ("objective.pair_loss", "mse", r"'mse', wanted one of \['ranking', 'info_nce'\]"),
         ("objective.region_pool", "min", r"'min', wanted one of \['max', 'mean', 'log_mean_exp'\]"),
         ("optimizer.schedule", "exp", r"'exp', wanted one of \['constant', 'cosine', 'step'\]"),
-        ("model.image_size", 48, r"48, wanted one of \[32, 64, 128\]"),
+        ("model.critic", "cosine", r"'cosine', wanted one of \['mlp', 'bilinear', 'dot'\]"),
+        ("model.critic_hidden", (), r"\(\), wanted widths of at least 1"),
+        ("data.token_buckets", (32, 16), r"\(32, 16\), wanted increasing lengths"),
+        ("objective.estimator", "nce", r"'nce', wanted one of \['dv', 'info_nce'"),
+        ("objective.negative_regions", "any", r"'any', wanted one of \['own', 'positive', 'all'\]"),
+        ("objective.sentence_mean", "mean", r"'mean', wanted one of \['flat', 'report'\]"),
         ("model.dtype", "float16", r"'float16', wanted one of \['float32', 'bfloat16'\]"),
-        ("augment", "mnist", r"'mnist', wanted one of \['cifar', 'stl', 'imagenet'\]"),
+        ("augment", "mnist", r"'mnist', wanted one of \['cifar', 'stl', 'imagenet', 'xray'\]"),
         ("eval.tasks", ("knn", "nope"), r"\('knn', 'nope'\), wanted some of"),
         ("objective.scales", (1, 2), r"\(1, 2\), wanted some of \(1, 5, 7\)"),
         ("objective.scales", (), r"\(\), wanted some of \(1, 5, 7\)"),
@@ -69,18 +81,21 @@ LOW_AND_HIGH = {
     "data.max_bad_fraction": (-0.01, 0.0, 1.0),
     "data.num_threads": (-1, 0, None),
     "objective.text_weight": (-0.01, 0.0, None),
+    "objective.local_weight": (-0.01, 0.0, None),
+    "objective.global_weight": (-0.01, 0.0, None),
     "optimizer.b1": (-0.01, 0.0, 0.999),
     "optimizer.b2": (-0.01, 0.0, 0.999),
     "optimizer.weight_decay": (-1e-9, 0.0, None),
     "optimizer.warmup_steps": (-1, 0, None),
+    "optimizer.text_learning_rate": (-1e-9, 0.0, None),
+    "optimizer.text_weight_decay": (-1e-9, 0.0, None),
+    "optimizer.text_warmup_fraction": (-0.01, 0.0, 1.0),
     "optimizer.clip_norm": (-0.01, 0.0, None),
     "train.batch_size": (1, 2, None),
     "eval.every": (-1, 0, None),
 }
 NUMBERS = [
-    name
-    for name, value in flat_fields(config.default()).items()
-    if type(value) in (int, float) and name != "model.image_size"
+    name for name, value in flat_fields(config.default()).items() if type(value) in (int, float)
 ]
 
 
@@ -96,6 +111,14 @@ def test_every_number_has_its_range(name):
             config.check(changed(name, bad))
 
 
+def test_grey_images_and_their_augmentation_go_together():
+    c = changed("data.grey", True)
+    with pytest.raises(ConfigError, match="grey=True does not go with"):
+        config.check(c)
+    c.augment = "xray"
+    config.check(c)
+
+
 def test_training_on_nothing_is_an_error():
     c = changed("objective.image_loss", False)
     config.check(c)
@@ -107,9 +130,11 @@ def test_training_on_nothing_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("name", "weight", "uses"), [("tvdim", 1.0, True), ("tvdim", 0.0, False), ("amdim", 1.0, False)]
+    ("name", "weight", "uses"),
+    [("tvdim", 1.0, True), ("tvdim", 0.0, False), ("amdim", 1.0, False), ("lmi", 0.0, True)],
 )
 def test_uses_text(name, weight, uses):
     c = changed("objective.name", name)
     c.objective.text_weight = weight
     assert config.uses_text(c) is uses
+    assert config.uses_sentences(c) is (name == "lmi")

@@ -139,7 +139,7 @@ def test_what_the_system_refuses_is_told_in_one_line(monkeypatch, tmp_path):
         (b"\xff\xfe", "can't decode byte"),
         (b'{"sead": 1}', "unknown config field 'sead'; the nearest is 'seed'"),
         (b'{"seed": "1"}', "config.seed is '1', wanted int"),
-        (b'{"model": {"image_size": 31}}', "config.model.image_size is 31"),
+        (b'{"model": {"dtype": "int8"}}', "config.model.dtype is 'int8'"),
     ],
 )
 def test_a_broken_config_names_its_file(tmp_path, content, text):

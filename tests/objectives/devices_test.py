@@ -11,7 +11,7 @@ from jax.sharding import AxisType
 from tests.reference.tiny_run import tiny_config
 from tvdim_jax.experiment.model import make_model
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
-from tvdim_jax.experiment.training import init_state, optimizer_of
+from tvdim_jax.experiment.start import init_state, optimizer_of
 from tvdim_jax.objectives.devices import over_devices
 from tvdim_jax.train import sharding
 from tvdim_jax.train.step import make_train_step

@@ -4,7 +4,7 @@ A file in configs/ calls `default()`, changes a few fields and returns the resul
 `get_config()`. Quantities are global: the batch size is that of all devices together.
 """
 
-from tvdim_jax.config.checks import ConfigError, check, uses_text
+from tvdim_jax.config.checks import ConfigError, check, uses_sentences, uses_text
 from tvdim_jax.config.files import from_json, load
 from tvdim_jax.config.schema import TASKS, default, flat_fields
 
@@ -16,5 +16,6 @@ __all__ = [
     "flat_fields",
     "from_json",
     "load",
+    "uses_sentences",
     "uses_text",
 ]

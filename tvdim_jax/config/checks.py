@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -23,21 +23,31 @@ _CHOICES = {
     "objective.pair_loss": PAIR_LOSSES,
     "objective.region_pool": ("max", "mean", "log_mean_exp"),
     "optimizer.schedule": SCHEDULES,
-    "model.image_size": (32, 64, 128),
     "model.dtype": ("float32", "bfloat16"),
-    "augment": ("cifar", "stl", "imagenet"),
+    "augment": ("cifar", "stl", "imagenet", "xray"),
+    "model.critic": ("mlp", "bilinear", "dot"),
+    "objective.estimator": ("dv", "info_nce", "jsd", "smile", "released_infonce"),
+    "objective.negative_regions": ("own", "positive", "all"),
+    "objective.sentence_mean": ("flat", "report"),
 }
 
 # Every number must be above 0, or within these bounds.
-_SHARES = ("data.validation_fraction", "data.noise_rate", "data.max_bad_fraction")
+_SHARES = (
+    *("data.validation_fraction", "data.noise_rate", "data.max_bad_fraction"),
+    "optimizer.text_warmup_fraction",
+)
 _BOUNDS = {
     **dict.fromkeys(_SHARES, (0, 1)),
     **dict.fromkeys(("seed", "data.noise_seed"), (0, 2**32 - 1)),
     **dict.fromkeys(("optimizer.b1", "optimizer.b2"), (0, 0.999999)),  # Adam divides by 1 - b^t
     "train.batch_size": (2, math.inf),  # a negative needs a second image
     "data.num_threads": (0, math.inf),
-    "objective.text_weight": (0, math.inf),
-    "optimizer.weight_decay": (0, math.inf),
+    **dict.fromkeys(
+        ("objective.text_weight", "objective.local_weight", "objective.global_weight"),
+        (0, math.inf),
+    ),
+    **dict.fromkeys(("optimizer.weight_decay", "optimizer.text_weight_decay"), (0, math.inf)),
+    "optimizer.text_learning_rate": (0, math.inf),
     "optimizer.warmup_steps": (0, math.inf),
     "optimizer.clip_norm": (0, math.inf),
     "eval.every": (0, math.inf),
@@ -62,6 +72,11 @@ def check(config: ConfigDict) -> None:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             _check_number(name, value)
     _check_forms(flat)
+    if config.data.grey != (config.augment == "xray"):
+        raise ConfigError(
+            f"config.data.grey={config.data.grey} does not go with config.augment="
+            f"{config.augment!r}: grey images need 'xray', RGB images one of the others"
+        )
     if not config.objective.image_loss and not uses_text(config):
         raise ConfigError(
             "config.objective.image_loss=False needs objective.text_weight above 0: "
@@ -70,8 +85,15 @@ def check(config: ConfigDict) -> None:
 
 
 def uses_text(config: ConfigDict) -> bool:
-    """Whether the run has a text encoder: TVDIM with a text weight above 0."""
+    """Whether the run has a text encoder: LMI, and TVDIM with a text weight above 0."""
+    if uses_sentences(config):
+        return True
     return config.objective.name == "tvdim" and config.objective.text_weight > 0
+
+
+def uses_sentences(config: ConfigDict) -> bool:
+    """Whether the run reads each text as sentences: LMI."""
+    return config.objective.name == "lmi"
 
 
 def _check_number(name: str, value: float) -> None:
@@ -85,13 +107,22 @@ def _check_number(name: str, value: float) -> None:
 def _check_forms(flat: Mapping[str, Any]) -> None:
     tasks, scales = flat["eval.tasks"], flat["objective.scales"]
     drops = flat["optimizer.step_boundaries"]
-    increasing = all(type(d) is int and d > 0 for d in drops) and sorted({*drops}) == [*drops]
     negatives = re.fullmatch("all|hardest|[1-9][0-9]*", flat["objective.negatives"])
     for name, holds, wanted in (
         ("eval.tasks", all(t in TASKS for t in tasks), f"some of {TASKS}"),
         ("objective.scales", scales and all(s in SCALES for s in scales), f"some of {SCALES}"),
-        ("optimizer.step_boundaries", increasing, "increasing update numbers"),
+        ("optimizer.step_boundaries", _increasing(drops), "increasing update numbers"),
+        ("data.token_buckets", _increasing(flat["data.token_buckets"]), "increasing lengths"),
+        ("model.critic_hidden", _widths(flat["model.critic_hidden"]), "widths of at least 1"),
         ("objective.negatives", negatives, "'all', 'hardest' or a number"),
     ):
         if not holds:
             raise ConfigError(f"config.{name} is {flat[name]!r}, wanted {wanted}")
+
+
+def _widths(values: Sequence[Any]) -> bool:
+    return all(type(value) is int and value > 0 for value in values) and len(values) > 0
+
+
+def _increasing(values: Sequence[Any]) -> bool:
+    return all(type(v) is int and v > 0 for v in values) and sorted({*values}) == [*values]

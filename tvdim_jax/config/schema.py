@@ -6,85 +6,110 @@ from typing import Any
 from ml_collections import ConfigDict
 
 PAIR_LOSSES = ("ranking", "info_nce")
-OBJECTIVES = ("tvdim", "amdim")
-SOURCES = ("scenes", "captions", "coco")
+OBJECTIVES = ("tvdim", "amdim", "lmi")
+SOURCES = ("scenes", "captions", "coco", "mimic_cxr")
 TASKS = ("linear_probe", "knn", "retrieval")
 SCHEDULES = ("constant", "cosine", "step")
 SCALES = (1, 5, 7)
 
 
+_DATA = {
+    "source": "scenes",  # one of SOURCES
+    "path": "",  # folder of captions.jsonl or of MIMIC-CXR, or the TFDS data_dir of coco
+    "num_examples": 20_000,  # images of the training split; scenes only
+    "validation_fraction": 0.1,  # share split off by image hash; captions only
+    "image_size": 32,  # pixels: stored square side, before augmentation
+    "grey": False,  # reads 16-bit grey images; goes with augment xray
+    "max_sentences": 12,  # of a report; lmi only
+    "token_buckets": (16, 32, 48),  # lengths sentences are padded to; lmi only
+    "noise_rate": 0.0,  # share of training rows whose captions are swapped, 0 to 1
+    "noise_seed": 0,  # draws which rows are swapped
+    "max_bad_fraction": 0.01,  # stop above this share of unreadable examples, 0 to 1
+    "num_threads": 8,  # reader threads of each process
+}
+_TOKENIZER = {
+    "vocab_path": "",  # a WordPiece vocab.txt; "" trains one on the captions
+    "vocab_size": 8_000,  # word pieces, when trained
+    "num_train_captions": 100_000,  # captions that the training reads
+    "lower_case": True,
+    "add_sep": True,  # end each text with [SEP]
+    "max_length": 32,  # word pieces of a text, [CLS] and [SEP] counted
+}
+_MODEL = {
+    "image": "amdim_tiny",  # a name in models/variants.py
+    "image_size": 32,  # pixels the encoder sees; which fit is in docs/models.md
+    "text": "text_tiny",  # a name in models/variants.py
+    "text_weights": "",  # a Hugging Face BERT folder to start from, its vocabulary too
+    "critic": "mlp",  # of lmi: mlp, bilinear or dot
+    "critic_hidden": (1024, 512),  # widths of the critic's hidden layers
+    "dtype": "float32",  # compute type: float32 or bfloat16; parameters stay float32
+}
+_OBJECTIVE = {
+    "name": "tvdim",  # one of OBJECTIVES
+    "pair_loss": "ranking",  # one of PAIR_LOSSES
+    "text_weight": 1.0,  # lambda of TVDIM; 0 builds no text encoder and is AMDIM
+    "image_loss": True,  # False trains on text alone
+    "margin": 0.2,  # of the ranking loss, in cosine
+    "negatives": "all",  # of the ranking loss: all, hardest or a number
+    "temperature": 0.07,  # of info_nce
+    "scales": SCALES,  # heights of the image maps that text is ranked against
+    "region_pool": "max",  # over the locations of a map: max, mean, log_mean_exp
+    "clip": 20.0,  # soft clip of AMDIM's scores
+    "estimator": "info_nce",  # of lmi: dv, info_nce, jsd, smile or released_infonce
+    "local_weight": 1.0,  # of lmi's term of regions and sentences; 0 leaves it out
+    "global_weight": 1.0,  # of lmi's term of images and reports; 0 leaves it out
+    "region_map": 8,  # height of the map whose locations are lmi's regions
+    "negative_regions": "own",  # which regions answer in negative pairs, see docs/lmi.md
+    "sentence_mean": "flat",  # lmi's anchors: flat (sentences) or report (images)
+}
+_OPTIMIZER = {
+    "learning_rate": 2e-4,
+    "b1": 0.8,
+    "b2": 0.999,
+    "eps": 1e-8,
+    "weight_decay": 1e-5,  # L2 added to the gradient, as the AMDIM release does
+    "warmup_steps": 500,
+    "schedule": "constant",  # after the warm-up, one of SCHEDULES
+    "step_boundaries": (),  # updates after which the step schedule drops
+    "step_factor": 0.2,  # each drop of the step schedule
+    "clip_norm": 0.0,  # global gradient norm; 0 does not clip
+    "text_learning_rate": 0.0,  # of BERT's own AdamW for the text encoder; 0 trains it as the rest
+    "text_weight_decay": 0.1,  # decoupled, of that AdamW
+    "text_warmup_fraction": 0.1,  # share of the updates in which it warms up, then linearly to 0
+}
+_TRAIN = {
+    "batch_size": 64,  # images of one update, over all devices
+    "num_steps": 1_000,  # updates
+    "log_every": 20,  # updates between rows of metrics.jsonl
+    "checkpoint_every": 500,  # updates between checkpoints
+    "keep_checkpoints": 2,
+    "max_nonfinite_steps": 10,  # skipped updates in a row before the run stops
+}
+_EVAL = {
+    "tasks": TASKS,  # run after the last update
+    "every": 0,  # updates between evaluations in training; 0 evaluates at the end
+    "batch_size": 250,  # images of one forward pass
+    "num_train_examples": 2_000,  # at most; fit the probe and fill the kNN index
+    "num_test_examples": 1_000,  # at most; scored
+}
+
+
 def default() -> ConfigDict:
     """The schema with its defaults: TVDIM on the embedded scenes."""
-    fields = {
-        "seed": 0,  # root of all randomness of training; the data order has it too
-        "workdir": "",  # run folder; "" is runs/<name of the config file>
-        "data": {
-            "source": "scenes",  # one of SOURCES
-            "path": "",  # folder of captions.jsonl, or the TFDS data_dir of coco
-            "num_examples": 20_000,  # images of the training split; scenes only
-            "validation_fraction": 0.1,  # share split off by image hash; captions only
-            "image_size": 32,  # pixels: stored square side, before augmentation
-            "noise_rate": 0.0,  # share of training rows whose captions are swapped, 0 to 1
-            "noise_seed": 0,  # draws which rows are swapped
-            "max_bad_fraction": 0.01,  # stop above this share of unreadable examples, 0 to 1
-            "num_threads": 8,  # reader threads of each process
-        },
-        "tokenizer": {
-            "vocab_path": "",  # a WordPiece vocab.txt; "" trains one on the captions
-            "vocab_size": 8_000,  # word pieces, when trained
-            "num_train_captions": 100_000,  # captions that the training reads
-            "lower_case": True,
-            "add_sep": True,  # end each text with [SEP]
-            "max_length": 32,  # word pieces of a text, [CLS] and [SEP] counted
-        },
-        "model": {
-            "image": "amdim_tiny",  # a name in models/variants.py
-            "image_size": 32,  # pixels the encoder sees: 32, 64 or 128
-            "text": "text_tiny",  # a name in models/variants.py
-            "dtype": "float32",  # compute type: float32 or bfloat16; parameters stay float32
-        },
-        "augment": "cifar",  # preset of augment.py: cifar, stl or imagenet
-        "objective": {
-            "name": "tvdim",  # one of OBJECTIVES
-            "pair_loss": "ranking",  # one of PAIR_LOSSES
-            "text_weight": 1.0,  # lambda of TVDIM; 0 builds no text encoder and is AMDIM
-            "image_loss": True,  # False trains on text alone
-            "margin": 0.2,  # of the ranking loss, in cosine
-            "negatives": "all",  # of the ranking loss: all, hardest or a number
-            "temperature": 0.07,  # of info_nce
-            "scales": SCALES,  # heights of the image maps that text is ranked against
-            "region_pool": "max",  # over the locations of a map: max, mean, log_mean_exp
-            "clip": 20.0,  # soft clip of AMDIM's scores
-        },
-        "optimizer": {
-            "learning_rate": 2e-4,
-            "b1": 0.8,
-            "b2": 0.999,
-            "eps": 1e-8,
-            "weight_decay": 1e-5,  # L2 added to the gradient, as the AMDIM release does
-            "warmup_steps": 500,
-            "schedule": "constant",  # after the warm-up, one of SCHEDULES
-            "step_boundaries": (),  # updates after which the step schedule drops
-            "step_factor": 0.2,  # each drop of the step schedule
-            "clip_norm": 0.0,  # global gradient norm; 0 does not clip
-        },
-        "train": {
-            "batch_size": 64,  # images of one update, over all devices
-            "num_steps": 1_000,  # updates
-            "log_every": 20,  # updates between rows of metrics.jsonl
-            "checkpoint_every": 500,  # updates between checkpoints
-            "keep_checkpoints": 2,
-            "max_nonfinite_steps": 10,  # skipped updates in a row before the run stops
-        },
-        "eval": {
-            "tasks": TASKS,  # run after the last update
-            "every": 0,  # updates between evaluations in training; 0 evaluates at the end
-            "batch_size": 250,  # images of one forward pass
-            "num_train_examples": 2_000,  # at most; fit the probe and fill the kNN index
-            "num_test_examples": 1_000,  # at most; scored
-        },
-    }
-    return ConfigDict(fields)
+    return ConfigDict(
+        {
+            "seed": 0,  # root of all randomness of training; the data order has it too
+            "workdir": "",  # run folder; "" is runs/<name of the config file>
+            "data": _DATA,
+            "tokenizer": _TOKENIZER,
+            "model": _MODEL,
+            "augment": "cifar",  # preset of augment: cifar, stl, imagenet or xray
+            "objective": _OBJECTIVE,
+            "optimizer": _OPTIMIZER,
+            "train": _TRAIN,
+            "eval": _EVAL,
+        }
+    )
 
 
 def flat_fields(fields: Mapping[str, Any] | ConfigDict, prefix: str = "") -> dict[str, Any]:

@@ -45,6 +45,12 @@ def known_entries(labelled: LabelledFeatures) -> np.ndarray:
     return np.asarray(labelled.where, dtype=bool)
 
 
+def take_rows(labelled: LabelledFeatures, rows: np.ndarray) -> LabelledFeatures:
+    """Some rows of a labelled set, by number `[m]` or by bool `[n]`."""
+    where = None if labelled.where is None else labelled.where[rows]
+    return LabelledFeatures(labelled.features[rows], labelled.labels[rows], where)
+
+
 def score_predictions(
     scores: np.ndarray,
     labelled: LabelledFeatures,

@@ -82,6 +82,27 @@ def evaluate(
     Raises:
       ValueError: parts that do not fit together, or too few rows to split.
     """
+    return predict(train, test, penalties=penalties, validation_share=validation_share, seed=seed)[
+        0
+    ]
+
+
+def predict(
+    train: LabelledFeatures,
+    test: LabelledFeatures,
+    *,
+    penalties: Sequence[float] = PENALTIES,
+    validation_share: float = 0.2,
+    seed: int = 0,
+) -> tuple[ProbeResult, np.ndarray]:
+    """`evaluate`, and what the probe says of every row of `test`, for scores of another kind.
+
+    Arguments and errors are those of `evaluate`.
+
+    Returns:
+      The score and the protocol, and float32 logits `[n, C]` of the n test rows: into a softmax for
+      one label, into a sigmoid each for several.
+    """
     num_classes = check_pair(train, test)
     penalties = tuple(sorted((float(penalty) for penalty in penalties), reverse=True))
     held_out = _held_out_rows(train.features.shape[0], validation_share, seed)
@@ -92,8 +113,9 @@ def evaluate(
     everything = train._replace(features=(train.features - mean) / std)
     final = fit_logistic(make_problem(everything), num_classes, penalties[best], start=fits[best])
     unlearnable = one_sided_classes(train) if train.labels.ndim == 2 else ()
-    score = score_predictions(final.logits((test.features - mean) / std), test, unlearnable)
-    return ProbeResult(
+    logits = final.logits((test.features - mean) / std)
+    score = score_predictions(logits, test, unlearnable)
+    result = ProbeResult(
         metric=score.metric,
         value=score.value,
         penalty=penalties[best],
@@ -109,6 +131,7 @@ def evaluate(
         seed=seed,
         converged=final.converged,
     )
+    return result, logits
 
 
 def _held_out_rows(num_rows: int, share: float, seed: int) -> np.ndarray:

@@ -9,11 +9,14 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import ConfigError
+from tvdim_jax.config import ConfigError, uses_sentences
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.pipeline import TrainStream, make_train_stream
+from tvdim_jax.data.sentence_stream import make_sentence_stream
+from tvdim_jax.data.sentences import training_sentences
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.sources.captions import CaptionsFolder
+from tvdim_jax.data.sources.mimic_cxr import MimicCxr
 from tvdim_jax.data.sources.noise import with_caption_noise
 from tvdim_jax.data.sources.scenes import Scenes
 from tvdim_jax.data.tokenizer import (
@@ -22,6 +25,7 @@ from tvdim_jax.data.tokenizer import (
     train_tokenizer,
 )
 from tvdim_jax.experiment.run_folder import tokenizer_path
+from tvdim_jax.weights import bert_vocabulary
 
 TOKENIZER_WAIT_SECONDS = 600
 UNSEEN_SCENES_SEED = 1  # the training scenes have seed 0
@@ -53,10 +57,13 @@ def make_splits(config: ConfigDict) -> Splits:
 
         return Splits(CocoCaptions(data.path, "train"), CocoCaptions(data.path, "val"))
     if not data.path:
+        holds = "the MIMIC-CXR-JPG tree" if data.source == "mimic_cxr" else "captions.jsonl"
         raise ConfigError(
-            "config.data.path is empty, and the source 'captions' reads a folder with "
-            "captions.jsonl: add --config.data.path=DIR"
+            f"config.data.path is empty, and the source {data.source!r} reads a folder with "
+            f"{holds}: add --config.data.path=DIR"
         )
+    if data.source == "mimic_cxr":
+        return Splits(MimicCxr(data.path, "train"), MimicCxr(data.path, "validate"))
     fraction = data.validation_fraction
     return Splits(
         CaptionsFolder(data.path, split="train", validation_fraction=fraction),
@@ -95,28 +102,38 @@ def make_tokenizer(config: ConfigDict, source: Source, workdir: Path) -> Tokeniz
     """The tokenizer of the run: read from its folder, else made by process 0 and saved there.
 
     Raises:
-      ConfigError: process 0 did not write it in time.
+      ConfigError: process 0 did not write it in time, or `model.text_weights` has no vocabulary.
     """
     path = tokenizer_path(workdir)
-    options = config.tokenizer
     if jax.process_index() == 0 and not path.exists():
-        shared = {
-            "lower_case": options.lower_case,
-            "add_sep": options.add_sep,
-            "max_length": options.max_length,
-        }
-        if options.vocab_path:
-            tokenizer = tokenizer_from_vocab(options.vocab_path, **shared)
-        else:
-            texts = islice(_all_captions(source), options.num_train_captions)
-            tokenizer = train_tokenizer(texts, vocab_size=options.vocab_size, **shared)
-        tokenizer.save(path)
+        _new_tokenizer(config, source).save(path)
     deadline = time.monotonic() + TOKENIZER_WAIT_SECONDS
     while not path.exists():
         if time.monotonic() > deadline:
             raise ConfigError(f"process 0 has not written {path}; is it on a shared file system?")
         time.sleep(0.2)
     return Tokenizer.load(path)
+
+
+def _new_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
+    """Reads the given vocabulary, or learns one from the texts of the source."""
+    options, weights = config.tokenizer, config.model.text_weights
+    shared = {"add_sep": options.add_sep, "max_length": options.max_length}
+    if weights and not options.vocab_path:
+        try:
+            vocabulary = bert_vocabulary(weights)
+        except ValueError as error:
+            raise ConfigError(f"config.model.text_weights: {error}") from error
+        return tokenizer_from_vocab(vocabulary.path, lower_case=vocabulary.lower_case, **shared)
+    shared["lower_case"] = options.lower_case
+    if options.vocab_path:
+        return tokenizer_from_vocab(options.vocab_path, **shared)
+    if uses_sentences(config):
+        texts = training_sentences(source, config.data.max_sentences)
+    else:
+        texts = _all_captions(source)
+    texts = islice(texts, options.num_train_captions)
+    return train_tokenizer(texts, vocab_size=options.vocab_size, **shared)
 
 
 def _all_captions(source: Source) -> Iterator[str]:
@@ -133,15 +150,25 @@ def open_stream(
     start_step: int,
 ) -> TrainStream:
     """This process's rows of the global batches, from batch `start_step` on."""
-    return make_train_stream(
+    options = {
+        "image_size": config.data.image_size,
+        "global_batch_size": config.train.batch_size,
+        "seed": config.seed,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+        "start_step": start_step,
+        "num_threads": config.data.num_threads,
+        "ledger": ledger,
+    }
+    if tokenizer is None or not uses_sentences(config):
+        return make_train_stream(source, tokenizer, **options)
+    longest = tokenizer.max_length
+    return make_sentence_stream(
         source,
         tokenizer,
-        image_size=config.data.image_size,
-        global_batch_size=config.train.batch_size,
-        seed=config.seed,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        start_step=start_step,
-        num_threads=config.data.num_threads,
-        ledger=ledger,
+        grey=config.data.grey,
+        max_sentences=config.data.max_sentences,
+        token_buckets=[*(b for b in config.data.token_buckets if b < longest), longest],
+        num_shards=jax.device_count(),
+        **options,
     )

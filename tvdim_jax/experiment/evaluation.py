@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from tvdim_jax.augment import make_eval_view
+from tvdim_jax.config import uses_sentences
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.eval_batches import (
     caption_table,
@@ -23,6 +23,7 @@ from tvdim_jax.evals import features, knn, linear_probe, pixels, retrieval
 from tvdim_jax.evals.labelled import LabelledFeatures
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.model import Model
+from tvdim_jax.experiment.views import make_plain_view
 from tvdim_jax.train.sharding import make_mesh, replicated, split_over_data
 
 Embed = Callable[[Mapping[str, Any]], Any]
@@ -39,7 +40,7 @@ class Encoders(NamedTuple):
 
     Attributes:
       batch_size: rows of a batch; it divides by the local devices, over which it is split.
-      image: batch with "image" uint8 `[B, S, S, 3]` -> global features `[B, D]`.
+      image: batch with "image" `[B, S, S, C]`, as stored -> global features `[B, D]`.
       text: batch with "token_ids", "token_valid" `[B, T]` -> `[B, D]`; None without text.
     """
 
@@ -74,7 +75,7 @@ def _compiled(
     model: Model, augment: str, image_size: int
 ) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array] | None]:
     """(params, variables, a batch's arrays) -> global features, of images and of texts."""
-    view = make_eval_view(augment, image_size)
+    view = make_plain_view(augment, image_size)
 
     @jax.jit
     def embed_image(params: Any, variables: Any, images: jax.Array) -> jax.Array:
@@ -107,7 +108,8 @@ def evaluate(
       splits: the sources.
       tokenizer: of the run; None without text.
       config: of the run; sizes of the splits and of the images.
-      tasks: some of linear_probe, knn, retrieval; retrieval is left out without text.
+      tasks: some of linear_probe, knn, retrieval; retrieval is left out without text, and for lmi,
+        whose features meet in a critic and not by cosine.
       ledger: gets the images that could not be read and do not count.
 
     Returns:
@@ -116,7 +118,8 @@ def evaluate(
     Raises:
       EvaluationError: no readable image, features that are not finite, too few labels.
     """
-    wanted = [task for task in tasks if task != "retrieval" or encoders.text is not None]
+    retrieves = encoders.text is not None and not uses_sentences(config)
+    wanted = [task for task in tasks if task != "retrieval" or retrieves]
     if not wanted:
         return {}
     try:
@@ -135,7 +138,9 @@ def _score(
     ledger: BadExamples | None,
 ) -> dict[str, Result]:
     def extract(source: Source, limit: int) -> tuple[np.ndarray, np.ndarray]:
-        batches = _batches(source, config, limit, encoders.batch_size, ledger)
+        batches = _batches(
+            source, config, limit, encoders.batch_size, ledger, grey=config.data.grey
+        )
         return features.extract(encoders.image, batches)
 
     test_x, test_rows = extract(splits.test, config.eval.num_test_examples)
@@ -223,7 +228,7 @@ def pixel_baselines(splits: Splits, config: ConfigDict, tasks: Sequence[str]) ->
             (splits.train, config.eval.num_train_examples),
             (splits.test, config.eval.num_test_examples),
         ):
-            batches = _batches(source, config, limit, config.eval.batch_size)
+            batches = _batches(source, config, limit, config.eval.batch_size, grey=False)
             sets.append(features.extract(_of_images(embed), batches))
         results[name] = score_labels(sets[0], sets[1], splits, tasks, seed=config.seed)
     return results
@@ -239,11 +244,14 @@ def _batches(
     limit: int,
     batch_size: int,
     ledger: BadExamples | None = None,
+    *,
+    grey: bool,
 ) -> Iterable[Any]:
     return make_eval_batches(
         source,
         image_size=config.data.image_size,
         batch_size=batch_size,
+        grey=grey,
         limit=limit,
         ledger=ledger,
         num_threads=max(1, config.data.num_threads),

@@ -1,6 +1,6 @@
 """A trained model in three calls; needs no mesh, optimizer or training data."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,14 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from tvdim_jax.augment import make_eval_view
-from tvdim_jax.config import uses_text
-from tvdim_jax.data.image_ops import resize_square
+from tvdim_jax.config import uses_sentences, uses_text
+from tvdim_jax.critics import make_pair_critic
+from tvdim_jax.data.errors import BadExample
+from tvdim_jax.data.image_ops import resize_square, rgb_to_grey
+from tvdim_jax.data.squares import grey_square
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.evals.features import extract
 from tvdim_jax.experiment import run_folder
 from tvdim_jax.experiment.evaluation import make_encoders, text_batches
 from tvdim_jax.experiment.model import Model, make_model
+from tvdim_jax.experiment.views import make_plain_view
 from tvdim_jax.train.checkpoint import restore_part
 
 
@@ -44,21 +47,23 @@ class TrainedModel:
     """The encoders of a finished or stopped run; made by `tvdim_jax.load`."""
 
     def __init__(self, run: TrainedRun) -> None:
-        self._size = run.config.data.image_size
+        self._size, self._grey = run.config.data.image_size, run.config.data.grey
         self._tokenizer = run.tokenizer
         trees = (run.params, run.variables)
         self._encoders = make_encoders(run.config, run.model, *trees)
-        view = make_eval_view(run.config.augment, run.config.model.image_size)
+        view = make_plain_view(run.config.augment, run.config.model.image_size)
         self._features = jax.jit(
             lambda images: run.model.image(*trees, view(images), train=False, key=None)[0]
         )
+        self._score_map = _critic_map(run) if uses_sentences(run.config) else _cosine_map
 
     def encode_image(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Global features of images.
 
         Args:
           images: uint8 RGB, `[N, H, W, 3]` or a list of `[H, W, 3]` of any sizes; each is
-            resized by its shorter side and cropped to the centre square.
+            resized by its shorter side and cropped to the centre square. A run on grey images
+            also takes uint16 `[H, W, 1]`.
 
         Returns:
           float32 `[N, D]`, not normalised.
@@ -97,23 +102,25 @@ class TrainedModel:
         return extract(self._encoders.text, batches)[0]
 
     def local_scores(self, image: np.ndarray, text: str) -> np.ndarray:
-        """Where in an image a text is seen: cosine of the text with each location.
+        """Where in an image a text is seen, by the scores that the run trained.
 
         Args:
-          image: uint8 RGB `[H, W, 3]`.
+          image: uint8 RGB `[H, W, 3]`; a run on grey images also takes uint16 `[H, W, 1]`.
           text: one sentence.
 
         Returns:
-          float32 `[7, 7]`, from -1 to 1, rows from the top.
+          float32 `[h, w]`, rows from the top: cosines of the text with the 7 x 7 map, or, of a run
+          of lmi, scores of its local critic on the regions, which have no bounds.
         """
         maps = self._features(self._stored([image])).local_features
-        regions = _normalised(np.asarray(maps[7], np.float32)[0])
-        return regions @ _normalised(self.encode_text([text])[0])
+        return self._score_map(maps, self.encode_text([text]))
 
     def _stored(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         arrays = [np.asarray(image) for image in images]
         if not arrays:
             raise ValueError("encode_image got no images, wanted at least one")
+        if self._grey:
+            return np.stack([_grey_square(array, self._size) for array in arrays])
         for array in arrays:
             if array.dtype != np.uint8 or array.shape[2:] != (3,) or 0 in array.shape:
                 raise ValueError(
@@ -122,6 +129,36 @@ class TrainedModel:
                     "[image] for one image"
                 )
         return np.stack([resize_square(array, self._size) for array in arrays])
+
+
+def _cosine_map(maps: Mapping[Any, jax.Array], text: np.ndarray) -> np.ndarray:
+    """Cosines `[7, 7]` of a text `[1, D]` with the 7 x 7 map of one image."""
+    return _normalised(np.asarray(maps[7], np.float32)[0]) @ _normalised(text[0])
+
+
+def _critic_map(run: TrainedRun) -> Callable[[Mapping[Any, jax.Array], np.ndarray], np.ndarray]:
+    """The scores `[h, w]` of LMI's local critic."""
+    params = run.params["critics"]["local"]
+    critic = make_pair_critic(run.config.model.critic, run.config.model.critic_hidden)
+
+    def score_map(maps: Mapping[Any, jax.Array], text: np.ndarray) -> np.ndarray:
+        regions = maps[run.config.objective.region_map]
+        _, height, width, depth = regions.shape
+        projected = critic.project(params, regions.reshape(-1, depth), jnp.asarray(text))
+        return np.asarray(critic.score(params, *projected)).reshape(height, width)
+
+    return score_map
+
+
+def _grey_square(array: np.ndarray, image_size: int) -> np.ndarray:
+    try:
+        is_rgb = array.dtype == np.uint8 and array.shape[2:] == (3,)
+        return grey_square(rgb_to_grey(array) if is_rgb else array, image_size)
+    except BadExample as error:
+        raise ValueError(
+            f"an image must be uint8 [H, W, 3] in RGB or uint16 [H, W, 1] in grey, got "
+            f"{array.dtype} {array.shape}; write [image] for one image"
+        ) from error
 
 
 def _batch_rows(num_inputs: int, most: int) -> int:

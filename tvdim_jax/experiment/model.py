@@ -1,13 +1,15 @@
 """From config names to pure encoder functions."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_text
+from tvdim_jax.config import uses_sentences, uses_text
+from tvdim_jax.critics import make_pair_critic
 from tvdim_jax.features import Features
 from tvdim_jax.models.heads import ResidualHead
 from tvdim_jax.models.variants import make_image_encoder, make_text_encoder
@@ -23,8 +25,8 @@ class Model(NamedTuple):
     Attributes:
       init: `init(key) -> (params, variables)`.
       image: `image(params, variables, images [B, s, s, 3], *, train, key)`.
-      text: `text(params, variables, token_ids [B, T], token_valid [B, T], *, train, key)`; its
-        global features have the width of the image's. None where the run has no text.
+      text: `text(params, variables, token_ids [B, T], token_valid [B, T], *, train, key)`; the
+        global features of TVDIM have the width of the image's. None where the run has no text.
     """
 
     init: Callable[[jax.Array], tuple[Any, Any]]
@@ -33,11 +35,14 @@ class Model(NamedTuple):
 
 
 def make_model(config: ConfigDict, vocab_size: int) -> Model:
-    """The encoders that the config names.
+    """The encoders that the config names, with the critics of LMI among the parameters.
 
     Args:
       config: of the run.
       vocab_size: word pieces of the tokenizer; unused without text.
+
+    Raises:
+      ValueError: names or sizes that do not fit together; most of them when traced.
     """
     dtype = jnp.dtype(config.model.dtype)
     size = config.model.image_size
@@ -46,20 +51,42 @@ def make_model(config: ConfigDict, vocab_size: int) -> Model:
     def image(
         params: Any, variables: Any, images: jax.Array, *, train: bool, key: jax.Array | None
     ) -> tuple[Features, Any]:
-        del key  # the image encoder draws nothing
+        del key  # the image encoders draw nothing
         return _apply(encoder, "image", params, variables, images, train=train)
 
     def init_image(key: jax.Array) -> Any:
-        return encoder.init(named_key(key, "image"), jnp.zeros((2, size, size, 3)), train=False)
+        images = jnp.zeros((2, size, size, encoder.num_channels))
+        return encoder.init(named_key(key, "image"), images, train=False)
 
     if not uses_text(config):
         return Model(jax.jit(lambda key: _join({"image": init_image(key)})), image, None)
 
-    max_length = config.tokenizer.max_length
     transformer = make_text_encoder(
-        config.model.text, vocab_size=vocab_size, max_length=max_length, dtype=dtype
+        config.model.text,
+        vocab_size=vocab_size,
+        max_length=config.tokenizer.max_length,
+        dtype=dtype,
     )
-    head = ResidualHead(encoder.rkhs, dtype=dtype)
+    head = None if uses_sentences(config) else ResidualHead(encoder.num_features, dtype=dtype)
+
+    def init(key: jax.Array) -> tuple[Any, Any]:
+        ids = jnp.zeros((2, config.tokenizer.max_length), jnp.int32)
+        modules = {
+            "image": init_image(key),
+            "text": transformer.init(named_key(key, "text"), ids, ids == 0, train=False),
+        }
+        if head is None:
+            critics = _init_critics(config, image, _join(modules), key, transformer.num_features)
+            return _join({**modules, "critics": {"params": critics}})
+        width = jnp.zeros((2, transformer.num_features))
+        text_head = head.init(named_key(key, "text_head"), width, train=False)
+        return _join({**modules, "text_head": text_head})
+
+    return Model(jax.jit(init), image, _text_with(transformer, head))
+
+
+def _text_with(transformer: Any, head: ResidualHead | None) -> Encode:
+    """The text encoder, its global features through the head where there is one."""
 
     def text(
         params: Any,
@@ -71,26 +98,33 @@ def make_model(config: ConfigDict, vocab_size: int) -> Model:
         key: jax.Array | None,
     ) -> tuple[Features, Any]:
         rngs: dict[str, Any] = {"dropout": key} if train else {}
-        tokens: Any = transformer.apply(
+        features: Features = transformer.apply(
             {"params": params["text"]}, token_ids, token_valid, train=train, rngs=rngs
         )
+        if head is None:
+            return features, variables
         vector, variables = _apply(
-            head, "text_head", params, variables, tokens.global_features, train=train
+            head, "text_head", params, variables, features.global_features, train=train
         )
-        return Features(vector, tokens.local_features), variables
+        return features._replace(global_features=vector), variables
 
-    def init(key: jax.Array) -> tuple[Any, Any]:
-        ids = jnp.zeros((2, max_length), jnp.int32)
-        width = jnp.zeros((2, transformer.width))
-        return _join(
-            {
-                "image": init_image(key),
-                "text": transformer.init(named_key(key, "text"), ids, ids == 0, train=False),
-                "text_head": head.init(named_key(key, "text_head"), width, train=False),
-            }
-        )
+    return text
 
-    return Model(jax.jit(init), image, text)
+
+def _init_critics(
+    config: ConfigDict, image: Encode, trees: tuple[Any, Any], key: jax.Array, text_width: int
+) -> dict[str, Any]:
+    """Parameters of LMI's critics, of the widths of the features that they meet."""
+    critic = make_pair_critic(config.model.critic, config.model.critic_hidden)
+    size = config.model.image_size
+    channels = 1 if config.data.grey else 3
+    images = jax.ShapeDtypeStruct((2, size, size, channels), jnp.float32)
+    shapes, _ = jax.eval_shape(partial(image, *trees, train=False, key=None), images)
+    local = shapes.local_features.get(config.objective.region_map, shapes.global_features)
+    return {
+        name: critic.init(named_key(key, f"critic_{name}"), features.shape[-1], text_width)
+        for name, features in (("local", local), ("global", shapes.global_features))
+    }
 
 
 def _apply(
@@ -98,6 +132,8 @@ def _apply(
 ) -> tuple[Any, Any]:
     """Runs the module on its own branch of the trees; training moves its batch statistics."""
     stats = variables["batch_stats"]
+    if name not in stats:
+        return module.apply({"params": params[name]}, x, train=train), variables
     branch = {"params": params[name], "batch_stats": stats[name]}
     if not train:
         return module.apply(branch, x, train=False), variables

@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from tvdim_jax.config import ConfigError, uses_text
+from tvdim_jax.config import ConfigError, uses_sentences, uses_text
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import data, run_folder
@@ -20,6 +20,7 @@ from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.evaluation import EvaluationError, evaluate, make_encoders
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
+from tvdim_jax.experiment.start import optimizer_of, start_state
 from tvdim_jax.experiment.stopping import stop_on_signal
 from tvdim_jax.experiment.summary import (
     evaluate_and_report,
@@ -28,12 +29,10 @@ from tvdim_jax.experiment.summary import (
     mark_finished,
 )
 from tvdim_jax.experiment.trace import trace
-from tvdim_jax.prng import named_key
 from tvdim_jax.train import digest, metrics, sharding
 from tvdim_jax.train.checkpoint import Checkpoints
 from tvdim_jax.train.loop import Hooks, train
-from tvdim_jax.train.optimizer import make_optimizer, make_schedule
-from tvdim_jax.train.state import TrainState, new_state
+from tvdim_jax.train.state import TrainState
 from tvdim_jax.train.step import TrainStep, make_train_step
 
 
@@ -70,7 +69,7 @@ def run_training(config: ConfigDict, console: Console) -> bool:
     folder = run_folder.checkpoints_path(run.workdir)
     with Checkpoints(folder, keep=config.train.keep_checkpoints, facts=facts) as checkpoints:
         tx = optimizer_of(config)
-        state = _start_state(run, tx, checkpoints)
+        state = start_state(config, run.model, tx, checkpoints, mesh=run.mesh, console=console)
         if int(state.step) >= config.train.num_steps and is_finished(
             run.workdir, config.train.num_steps
         ):
@@ -148,47 +147,6 @@ def banner(run: Run) -> str:
     return "\n".join((where, work, data_set))
 
 
-def optimizer_of(config: ConfigDict) -> Any:
-    """The optax transformation that the config names."""
-    options = config.optimizer
-    schedule = make_schedule(
-        learning_rate=options.learning_rate,
-        warmup_steps=options.warmup_steps,
-        schedule=options.schedule,
-        num_steps=config.train.num_steps,
-        step_boundaries=tuple(options.step_boundaries),
-        step_factor=options.step_factor,
-    )
-    return make_optimizer(
-        schedule,
-        b1=options.b1,
-        b2=options.b2,
-        eps=options.eps,
-        weight_decay=options.weight_decay,
-        clip_norm=options.clip_norm,
-    )
-
-
-def init_state(config: ConfigDict, model: Model, tx: Any) -> TrainState:
-    """The state before the first update, from the seed alone."""
-    root = jax.random.key(config.seed)
-    params, variables = model.init(named_key(root, "init"))
-    return new_state(params, variables, tx, root)
-
-
-def _start_state(run: Run, tx: Any, checkpoints: Checkpoints) -> TrainState:
-    whole = sharding.replicated(run.mesh)
-    shapes = jax.eval_shape(lambda: init_state(run.config, run.model, tx))
-    target = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shapes
-    )
-    state = checkpoints.restore_latest(target)
-    if state is None:
-        return sharding.place(init_state(run.config, run.model, tx), run.mesh)
-    run.console.print(f"resumed from the checkpoint of step {int(state.step)}")
-    return state
-
-
 def _train(
     run: Run, state: TrainState, tx: Any, checkpoints: Checkpoints, ledger: BadExamples
 ) -> TrainState:
@@ -222,14 +180,29 @@ def _train(
 
 
 def _compile(run: Run, state: TrainState, tx: Any) -> TrainStep:
-    """The update, compiled ahead of the loop so that its rates and ETA are those of the updates."""
+    """The update, compiled ahead of the loop so that its rates and ETA are those of the updates.
+
+    Tables of sentences come in a few sizes, each with a program of its own, compiled when it comes.
+    """
     train_step = make_train_step(make_loss_fn(run.config, run.model, run.mesh), tx)
-    start = time.perf_counter()
-    with run.console.status("compiling the update"):
-        jitted: Any = sharding.compile_step(train_step, run.mesh)
-        compiled = jitted.lower(state, batch_shapes(run.config)).compile()
-    run.console.print(f"compiled the update in {time.perf_counter() - start:.0f} s")
-    return compiled
+    jitted: Any = sharding.compile_step(train_step, run.mesh)
+    programs: dict[tuple[int, ...], TrainStep] = {}
+
+    def program_for(batch: Any) -> TrainStep:
+        table = batch.get("sentence_token_ids")
+        shape = () if table is None else table.shape
+        if shape not in programs:
+            start = time.perf_counter()
+            with run.console.status("compiling the update"):
+                programs[shape] = jitted.lower(state, batch).compile()
+            of = f" for {shape[0]} sentences of {shape[1]} word pieces" if shape else ""
+            seconds = time.perf_counter() - start
+            run.console.print(f"compiled the update{of} in {seconds:.0f} s")
+        return programs[shape]
+
+    if not uses_sentences(run.config):
+        program_for(batch_shapes(run.config))
+    return lambda state, batch: program_for(batch)(state, batch)
 
 
 def _log(

@@ -1,0 +1,116 @@
+"""The state and the optimizer that a run starts with."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from tests.reference.tiny_run import tiny_config
+from tvdim_jax.config import flat_fields
+from tvdim_jax.experiment.model import make_model
+from tvdim_jax.experiment.start import init_state, optimizer_of
+from tvdim_jax.train.digest import leaf_digests, tree_digest
+
+
+def test_the_first_state_comes_from_the_seed():
+    config = tiny_config(objective__text_weight=0.0)
+    model = make_model(config, 0)
+
+    def state(seed):
+        config.seed = seed
+        return init_state(config, model, optimizer_of(config))
+
+    first = state(0)
+    assert int(first.step) == int(first.nonfinite_steps) == 0
+    assert tree_digest(state(0)) == tree_digest(first)
+    other, old = leaf_digests(state(1).params), leaf_digests(first.params)
+    assert any(other[path] != old[path] for path in old)
+
+
+def adam_by_hand(grads, *, rate, b1, b2, eps, decay, start):
+    """Parameters after Adam with L2 in the gradient, float64; rate(t) from 0."""
+    x, m, v = start.astype(np.float64), np.zeros(3), np.zeros(3)
+    for t, grad in enumerate(grads):
+        g = grad + decay * x
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+        x = x - rate(t) * (m / (1 - b1 ** (t + 1))) / (np.sqrt(v / (1 - b2 ** (t + 1))) + eps)
+    return x
+
+
+def updated(config, grads, start):
+    tx = optimizer_of(config)
+    params = jnp.asarray(start, jnp.float32)
+    state = tx.init(params)
+    for grad in grads:
+        updates, state = tx.update(jnp.asarray(grad, jnp.float32), state, params)
+        params = params + updates
+    return params
+
+
+def test_the_optimizer_has_the_values_of_the_config():
+    rng = np.random.default_rng(0)
+    grads, start = rng.normal(size=(6, 3)), rng.normal(size=3)
+    values = {"b1": 0.7, "b2": 0.95, "eps": 0.01}
+    config = tiny_config(
+        optimizer__learning_rate=0.1,
+        optimizer__warmup_steps=2,
+        optimizer__schedule="step",
+        optimizer__step_boundaries=(4,),
+        optimizer__step_factor=0.5,
+        optimizer__weight_decay=0.3,
+        **{f"optimizer__{name}": value for name, value in values.items()},
+    )
+    rates = [0.05, 0.1, 0.1, 0.1, 0.05, 0.05]
+    wanted = adam_by_hand(grads, rate=rates.__getitem__, decay=0.3, start=start, **values)
+    np.testing.assert_allclose(updated(config, grads, start), wanted, rtol=1e-5)
+
+
+def test_the_cosine_ends_with_the_run_and_the_norm_is_clipped():
+    grads, start = np.full((6, 3), 10.0), np.ones(3)
+    config = tiny_config(
+        optimizer__learning_rate=0.1,
+        optimizer__warmup_steps=0,
+        optimizer__weight_decay=0.0,
+        optimizer__eps=1.0,  # else Adam would undo the clipping
+        optimizer__clip_norm=0.5,
+    )
+    wanted = adam_by_hand(
+        np.full((6, 3), 0.5 / np.sqrt(3)),
+        rate=lambda t: 0.1 * 0.5 * (1 + np.cos(np.pi * t / 6)),
+        b1=0.8,
+        b2=0.999,
+        eps=1.0,
+        decay=0.0,
+        start=start,
+    )
+    np.testing.assert_allclose(updated(config, grads, start), wanted, rtol=1e-5)
+
+
+def test_the_text_encoder_may_have_berts_own_optimizer():
+    config = tiny_config(
+        optimizer__text_learning_rate=0.01,
+        optimizer__text_warmup_fraction=0.25,
+        optimizer__warmup_steps=0,
+        optimizer__learning_rate=0.5,
+        train__num_steps=8,
+    )
+    tx = optimizer_of(config)
+    params = {top: {"kernel": jnp.ones(3)} for top in ("image", "text", "text_head")}
+    state = tx.init(params)
+    gradient = {top: {"kernel": jnp.full(3, 0.1)} for top in params}
+    first, state = tx.update(gradient, state, params)
+    np.testing.assert_array_equal(first["text"]["kernel"], 0)  # the warm-up begins at rate 0
+    second, _ = tx.update(gradient, state, params)
+    # Moments without correction, (1 - 0.9^2) 0.1 and (1 - 0.999^2) 0.01; half of the rate; then
+    # the decay of what the step left.
+    step = 0.005 * 0.019 / (np.sqrt(1.999e-5) + 1e-6)
+    wanted = -step - 0.005 * 0.1 * (1 - step)
+    np.testing.assert_allclose(second["text"]["kernel"], wanted, rtol=1e-4)
+    adam = optimizer_of(tiny_config(**{**_fields(config), "optimizer__text_learning_rate": 0.0}))
+    alone, _ = adam.update(gradient["image"], adam.init(params["image"]), params["image"])
+    np.testing.assert_array_equal(first["image"]["kernel"], alone["kernel"])
+    np.testing.assert_array_equal(first["text_head"]["kernel"], alone["kernel"])
+
+
+def _fields(config):
+    names = ("optimizer.warmup_steps", "optimizer.learning_rate", "train.num_steps")
+    flat = flat_fields(config)
+    return {name.replace(".", "__"): flat[name] for name in names}

@@ -1,0 +1,32 @@
+"""What the encoders see, by the augmentation of the config."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tests.reference.tiny_run import tiny_config
+from tvdim_jax.augment import make_eval_view, make_two_views, make_xray_view
+from tvdim_jax.experiment.views import make_plain_view, make_train_view
+
+KEY = jax.random.key(3)
+
+
+def test_one_view_of_colour_images_is_the_first_of_two():
+    images = jnp.arange(2 * 32 * 32 * 3, dtype=jnp.uint8).reshape(2, 32, 32, 3)
+    view = jax.jit(make_train_view(tiny_config()))(KEY, images)
+    expected = jax.jit(make_two_views("cifar", 32))(KEY, images)[0]
+    np.testing.assert_allclose(view, expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(
+        make_plain_view("cifar", 32)(images), make_eval_view("cifar", 32)(images)
+    )
+
+
+def test_grey_images():
+    config = tiny_config(augment="xray", data__grey=True, model__image_size=16)
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 65536, (2, 21, 21, 1)), jnp.uint16)
+    np.testing.assert_array_equal(
+        make_train_view(config)(KEY, images), make_xray_view(16, train=True)(KEY, images)
+    )
+    plain = make_plain_view("xray", 16)(images)
+    np.testing.assert_array_equal(plain, make_xray_view(16, train=False)(KEY, images))
+    assert plain.shape == (2, 16, 16, 1)

@@ -1,0 +1,109 @@
+"""Whole runs of LMI: on scenes, on a folder of grey images, and on a tree like MIMIC-CXR's."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tvdim_jax
+from tests.reference.mimic_tree import write_mimic_tree
+from tests.reference.tiny_run import DEMO, REPOSITORY, run_main, tiny_words
+from tvdim_jax.cli import main
+
+LMI = {
+    "objective__name": "lmi",
+    "model__critic_hidden": "(8,6)",
+    "data__max_sentences": 3,
+    "train__num_steps": 3,
+    "eval__tasks": "knn",
+}
+ON_SCENES = {"model__image": "resnet50_tiny", **LMI}
+ON_XRAYS = {
+    "model__image": "resnet256_tiny",
+    "model__image_size": 64,
+    "data__image_size": 64,
+    "tokenizer__max_length": 16,
+    **LMI,
+}
+
+
+def rows_of(workdir):
+    lines = (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [row for row in map(json.loads, lines) if "train/loss" in row]
+
+
+def test_scenes_train_and_the_model_scores_regions(tmp_path, capsys):
+    workdir = tmp_path / "run"
+    assert main(["train", f"--config={DEMO}", *tiny_words(workdir, **ON_SCENES)]) == 0
+    rows = rows_of(workdir)
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    for row in rows:
+        total = row["train/local_loss"] + row["train/global_loss"]
+        assert row["train/loss"] == pytest.approx(total, rel=1e-5)
+    assert "word pieces in" in capsys.readouterr().out  # one program for each size of the table
+    model = tvdim_jax.load(workdir)
+    image = np.zeros((40, 50, 3), np.uint8)
+    image[10:20] = 255
+    assert model.encode_image([image]).shape == (1, 32 * 4)
+    scores = model.local_scores(image, "a red circle")
+    assert scores.shape == (8, 8)
+    assert len(np.unique(scores)) > 8
+
+
+def write_notes(folder):
+    """16-bit and 8-bit images with notes, one without text, one that cannot be read."""
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for i in range(24):
+        name = f"images/{i}.png"
+        pixels = rng.integers(0, 65536, (70, 64 + i), dtype=np.uint16)
+        image = Image.fromarray(pixels if i % 2 else (pixels >> 8).astype(np.uint8))
+        image.save(folder / name)
+        text = [] if i == 3 else [f"The heart is large. Note number {i} of the lungs. No effusion."]
+        rows.append({"image": name, "captions": text, "labels": ["odd" if i % 2 else "even"]})
+    (folder / "images" / "5.png").write_bytes(b"no image")
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "captions.jsonl").write_text(lines, encoding="utf-8")
+
+
+def test_grey_images_with_notes(tmp_path):
+    write_notes(tmp_path / "notes")
+    workdir = tmp_path / "run"
+    words = tiny_words(
+        workdir, data__path=tmp_path / "notes", data__max_bad_fraction=0.5, **ON_XRAYS
+    )
+    config = REPOSITORY / "configs" / "reports_lmi.py"
+    assert main(["train", f"--config={config}", *words]) == 0
+    bad = (workdir / "bad_examples.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["example_id"] for line in bad} == {"images/5.png"}
+    model = tvdim_jax.load(workdir)
+    grey = np.full((80, 70, 1), 300, np.uint16)
+    assert model.local_scores(grey, "No effusion.").shape == (8, 8)
+    with pytest.raises(ValueError, match=r"uint16 \[H, W, 1\] in grey, got uint8 \(4, 4, 1\)"):
+        model.encode_image([np.zeros((4, 4, 1), np.uint8)])
+
+
+def test_a_tree_like_that_of_mimic_cxr(tmp_path):
+    write_mimic_tree(tmp_path / "mimic")
+    changes = {**ON_XRAYS, "train__num_steps": 2, "eval__tasks": "()"}
+    words = tiny_words(tmp_path / "run", data__path=tmp_path / "mimic", **changes)
+    config = REPOSITORY / "configs" / "mimic_cxr_lmi.py"
+    words = [word for word in words if "num_examples" not in word]
+    assert main(["train", f"--config={config}", *words, "--config.model.text=bert_tiny"]) == 0
+    assert len(rows_of(tmp_path / "run")) == 2
+
+
+@pytest.mark.slow
+def test_eight_devices_give_the_losses_of_one_and_resume_is_exact(tmp_path):
+    def losses(name, num_devices, **changes):
+        words = tiny_words(tmp_path / name, **{**ON_SCENES, "eval__tasks": "()", **changes})
+        done = run_main([f"--config={DEMO}", *words], num_devices=num_devices)
+        assert done.returncode == 0, done.stderr
+        return [row["train/loss"] for row in rows_of(tmp_path / name)], done.stdout
+
+    one, printed = losses("one", 1, train__num_steps=4)
+    eight, _ = losses("eight", 8, train__num_steps=4)
+    np.testing.assert_allclose(eight, one, rtol=1e-5)
+    assert "digest" in printed
