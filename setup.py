@@ -43,6 +43,7 @@ setup(
         "tpu": ["jax[tpu]"],
         "test": [
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "scikit-learn>=1.5",
             "ruff>=0.15,<0.18",
             "mypy>=1.15,<3",
