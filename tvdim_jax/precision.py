@@ -25,9 +25,19 @@ def einsum_float32(subscripts: str, x: jax.Array, y: jax.Array) -> jax.Array:
     operands, out = subscripts.split("->")
     # Inside shard_map, an operand that all devices share is marked as this device's own, so that
     # the backward pass may give this device's part of its gradient; JAX then sums the parts.
-    axes = [jax.typeof(operand).manual_axis_type.varying for operand in (x, y)]
+    axes = [varying(operand) for operand in (x, y)]
     x, y = _own(x, axes[1] - axes[0]), _own(y, axes[0] - axes[1])
     return _einsum(*operands.split(","), out, x, y)
+
+
+def varying(array: jax.Array) -> frozenset[str]:
+    """The mapped axes over which an array's type says that it differs from device to device.
+
+    Args:
+      array: any, inside `jax.shard_map`; outside, and where such types are not checked, none.
+    """
+    kind = getattr(jax.typeof(array), "manual_axis_type", None)
+    return frozenset() if kind is None else kind.varying
 
 
 def _own(x: jax.Array, axes: frozenset[str]) -> jax.Array:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from tvdim_jax import losses
-from tvdim_jax.critics import ConcatMLP, cosine, dot
+from tvdim_jax.critics import ConcatMLP, cosine, dot, make_pair_critic
 from tvdim_jax.losses import pairwise
+from tvdim_jax.objectives.region_critic import region_scores
 from tvdim_jax.precision import einsum_float32
 
 Inputs = Callable[[int, DTypeLike], tuple[Any, Any, Any]]
@@ -21,6 +22,7 @@ Loss = Callable[..., jax.Array]
 LOCATIONS = 198  # of AMDIM's six directed terms: 2 * (25 + 49 + 25)
 REGIONS, TOKENS = 49, 32
 LMI_CRITIC = ConcatMLP(hidden=(1024, 512))
+LMI_REGIONS, LMI_SENTENCES = 64, 12  # of an image, of its report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +68,7 @@ def make_cases(
     amdim_width: int = 1024,
     local_width: int = 256,
     mlp_width: int = 768,
+    lmi_widths: tuple[int, int] = (128, 768),
     critic: ConcatMLP = LMI_CRITIC,
 ) -> dict[str, Case]:
     """The cases by name; the defaults are the sizes that are reported."""
@@ -75,6 +78,7 @@ def make_cases(
     vectors, local_maps = _vectors(width), _regions_and_tokens(local_width)
     sigmoid = _forms("sigmoid_pair_loss", _scaled_dot)
     srcl = _forms("similarity_regulated_loss", _plain_cosine, temperature=0.07)
+    ranking = _forms("margin_ranking_loss", _plain_cosine)
     local = _forms("info_nce_loss", partial(_local, "log_mean_exp"))
     local_max = _forms("info_nce_loss", partial(_local, "max"))
     amdim = amdim_dense, _amdim_streamed
@@ -82,10 +86,12 @@ def make_cases(
         Case("info_nce", f"D={width}", vectors, *_forms("info_nce_loss", dot), products),
         Case("sigmoid", f"D={width}", _with_scale(vectors), *sigmoid, products),
         Case("srcl", f"D={width}", vectors, *srcl, products),
+        Case("ranking", f"D={width}", vectors, *ranking, products),
         Case("local", local_sizes, local_maps, *local, local_products),
         Case("local_max", local_sizes, local_maps, *local_max, local_products),
         _mlp_case("mlp", "info_nce_loss", critic, mlp_width),
         _mlp_case("lmi", "released_lmi_infonce_loss", critic, mlp_width),
+        _lmi_local_case(critic.hidden, lmi_widths),
         Case(
             "amdim", f"D={amdim_width}", _views(amdim_width), *amdim, 2.0 * LOCATIONS * amdim_width
         ),
@@ -126,6 +132,48 @@ def _mlp_case(name: str, loss: str, critic: ConcatMLP, width: int) -> Case:
     sizes = "-".join(map(str, [f"{width}+{width}", *critic.hidden, 1]))
     pair_flop = 2.0 * sum(a * b for a, b in itertools.pairwise([*critic.hidden, 1]))
     return Case(name, sizes, inputs, dense, streamed, pair_flop)
+
+
+def _lmi_local_case(hidden: Sequence[int], widths: tuple[int, int]) -> Case:
+    """LMI's local loss: sentences as anchors, and of each image its best region."""
+    critic = make_pair_critic("mlp", hidden)
+
+    def inputs(batch: int, dtype: DTypeLike) -> tuple[Any, Any, Any]:
+        regions = _normal(0, (batch, LMI_REGIONS, widths[0]), dtype)
+        sentences = _normal(1, (batch, LMI_SENTENCES, widths[1]), dtype)
+        return critic.init(jax.random.key(2), *widths), regions, sentences
+
+    def sides(
+        params: Any, x: jax.Array, y: jax.Array, axis_name: str | None = None
+    ) -> tuple[Any, Any, dict[str, jax.Array]]:
+        """Projected sentences and images, and which belong together."""
+        regions, vectors = critic.project(params, *(s.reshape(-1, s.shape[-1]) for s in (x, y)))
+        first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(x)
+        row = first + jnp.arange(len(x), dtype=jnp.int32)
+        said_of = jnp.repeat(row, LMI_SENTENCES)
+        images = {"regions": regions.reshape(*x.shape[:2], -1), "row": row}
+        masks = {"x_positive_id": said_of, "y_positive_id": row}
+        return {"vector": vectors, "row": said_of}, images, masks
+
+    def score(params: Any, sentences: Any, images: Any) -> jax.Array:
+        pools: Any = {"region_pool": "max", "negative_regions": "own"}
+        return region_scores(critic, params, images, sentences, **pools).T
+
+    def dense(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        sentences, images, masks = sides(params, x, y)
+        scores = score(params, sentences, images)
+        return losses.info_nce_loss(scores, symmetric=False, **masks)
+
+    def streamed(params: Any, x: jax.Array, y: jax.Array, **walk: Any) -> jax.Array:
+        sentences, images, masks = sides(params, x, y, walk.get("axis_name"))
+        options = {"params": params, "symmetric": False, **walk, **masks}
+        return pairwise.info_nce_loss(score, sentences, images, **options)
+
+    sizes = f"{LMI_SENTENCES}x{LMI_REGIONS}, {widths[1]}+{widths[0]}"
+    sizes = "-".join(map(str, [sizes, *hidden, 1]))
+    pair_flop = 2.0 * sum(a * b for a, b in itertools.pairwise([*hidden, 1]))
+    pair_flop *= LMI_SENTENCES * LMI_REGIONS
+    return Case("lmi_local", sizes, inputs, dense, streamed, pair_flop)
 
 
 def _normal(stream: int, shape: tuple[int, ...], dtype: DTypeLike) -> jax.Array:

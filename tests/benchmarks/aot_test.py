@@ -5,7 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
+
+from benchmarks import aot
+from benchmarks.loss_costs.cases import CASES
+from tvdim_jax.losses import streamed_pairs
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +36,21 @@ def test_losses_compiled_for_an_h200_fit(tmp_path):
         ],
         True,
     )
+
+
+@pytest.mark.parametrize(("name", "batch", "block_size", "wanted"), aot.COMPILED)
+def test_block_sizes_are_those_chosen_on_a_gpu(monkeypatch, name, batch, block_size, wanted):
+    del wanted
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    choose, chosen = streamed_pairs.choose_block, []
+
+    def noting(*pairs):
+        chosen.append(choose(*pairs))
+        return chosen[-1]
+
+    monkeypatch.setattr(streamed_pairs, "choose_block", noting)
+    jax.eval_shape(CASES[name].streamed, *CASES[name].shapes(batch, jnp.bfloat16))
+    assert set(chosen) == {block_size}
 
 
 def test_script_is_executable_and_needs_no_gpu():

@@ -114,3 +114,65 @@ def test_errors(change, message):
     }
     with pytest.raises(ValueError, match=message):
         retrieval.recall_at_k(**(arguments | change))
+
+
+def test_scores_of_a_critic_by_hand():
+    # Images are rows, texts columns; texts 0 and 1 are those of image 0.
+    scores = np.array([[5.0, -1.0, 2.0, 0.0], [1.0, 3.0, 2.0, 4.0], [9.0, 0.0, 2.0, 7.0]])
+    found = retrieval.recall_at_k_by_scores(
+        lambda i, j: scores[i][:, j], 3, np.array([0, 0, 1, 2]), (1, 2, 3)
+    )
+    # Image 0: 5 leads. Image 1: its 2 comes after 4 and 3. Image 2: its 7 after 9.
+    # Text 0: 5 after 9. Text 1: -1 last. Text 2: a tie of all. Text 3: 7 leads.
+    assert found == {
+        "image_to_text_R@1": pytest.approx(1 / 3),
+        "image_to_text_R@2": pytest.approx(2 / 3),
+        "image_to_text_R@3": 1.0,
+        "text_to_image_R@1": 0.25,
+        "text_to_image_R@2": 0.5,
+        "text_to_image_R@3": 1.0,
+    }
+
+
+def test_scores_in_tiles_equal_the_sorted_matrix_and_memory_is_bounded():
+    rng = np.random.default_rng(2)
+    rows = rng.permutation(np.repeat(np.arange(20), [1, 2, 3, 4] * 5))
+    scores = (rng.normal(size=(21, 50)) * 100).astype(np.float32)
+    scores[rows, np.arange(50)] += 150
+    asked = []
+
+    def score(images, texts):
+        asked.append((images.shape, texts.shape))
+        return scores[np.ix_(images, texts)]
+
+    found = retrieval.recall_at_k_by_scores(score, 21, rows, block_size=8)
+    assert set(asked) == {((8,), (8,))}
+    assert len(asked) <= 2 * 3 * 7
+    for k in (1, 5, 10):
+        images = [(rows[np.argsort(-scores[i])[:k]] == i).any() for i in range(20)]
+        texts = [rows[j] in np.argsort(-scores[:, j])[:k] for j in range(50)]
+        assert found[f"image_to_text_R@{k}"] == pytest.approx(np.mean(images))
+        assert found[f"text_to_image_R@{k}"] == pytest.approx(np.mean(texts))
+    assert found["image_to_text_R@1"] < found["image_to_text_R@10"] < 1
+
+
+@pytest.mark.parametrize(("own", "hits"), [(1000.0, 0.0), (1000.01, 1.0), (0.0, 0.0), (1e-5, 1.0)])
+def test_ties_of_scores_are_relative_to_large_ones(own, hits):
+    scores = np.full((2, 2), 1000 - 1e-4 if own > 1 else -5e-7)
+    np.fill_diagonal(scores, own)
+    found = retrieval.recall_at_k_by_scores(
+        lambda i, j: scores[np.ix_(i, j)].astype(np.float32), 2, np.arange(2), (1,)
+    )
+    assert set(found.values()) == {hits}
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (lambda i, j: np.full((2, 2), np.nan), "wanted .* of finite numbers"),
+        (lambda i, j: np.zeros(2), r"of 2 images and 2 texts: got shape \(2,\)"),
+    ],
+)
+def test_errors_of_scores(score, message):
+    with pytest.raises(ValueError, match=message):
+        retrieval.recall_at_k_by_scores(score, 2, np.arange(2))

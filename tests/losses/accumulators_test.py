@@ -70,3 +70,15 @@ def test_largest_sends_its_gradient_to_what_it_chose():
 def test_largest_of_fewer_candidates_is_filled():
     found = accumulate(Largest(3), jnp.asarray([[2.0, 4.0]]), -1)
     np.testing.assert_array_equal(found.values[:, 0], [4.0, 2.0, -np.inf])
+
+
+def test_a_nan_is_the_largest_in_whatever_order_the_tiles_come():
+    kind = Largest(2)
+    index = jnp.arange(3, dtype=jnp.int32)
+    parts = [[1.0, jnp.nan, 3.0], [5.0, 2.0, 4.0]]
+    first, second = (
+        kind.reduce(jnp.asarray([part]), -1, index + 3 * i) for i, part in enumerate(parts)
+    )
+    for merged in (kind.merge(first, second), kind.merge(second, first)):
+        np.testing.assert_array_equal(merged.values[:, 0], [np.nan, 5.0])
+        np.testing.assert_array_equal(merged.places[:, 0], [1, 3])

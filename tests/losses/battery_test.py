@@ -9,6 +9,7 @@ import pytest
 from jax.experimental import checkify
 
 from tests.reference.losses import LOSSES, ONE_OF_EACH, matrices, quick_jit, row_words
+from tvdim_jax import losses
 
 N, M = 5, 7
 NEUTRAL = ("all masked", "no positives", "no negatives")  # the value is 0
@@ -244,3 +245,15 @@ def test_precision_is_float32_at_least(x64, loss):
         scores = [jax.ShapeDtypeStruct((2, N, M), dtype)] * loss.num_scores
         out = jax.eval_shape(lambda *scores: call(loss, scores, {}), *scores)
         assert (out.shape, out.dtype) == ((2,), wanted)
+
+
+@every_loss
+def test_a_nan_that_counts_comes_out(loss):
+    rng = np.random.default_rng(4)
+    scores = matrices(loss, rng, N, M)
+    scores[0] = scores[0].copy()
+    scores[0][1, 4] = np.nan  # a negative
+    value, summary = quick_jit(lambda s: (call(loss, s, {}), losses.score_summary(s[0])))(scores)
+    assert np.isnan(value)
+    assert np.isnan(summary["mi_nats"])
+    assert np.isnan(summary["hardest_negative_score"])

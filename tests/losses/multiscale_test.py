@@ -1,6 +1,7 @@
 """AMDIM's terms against the release's numbers, a loop, and finite differences."""
 
 import math
+import re
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from jax.test_util import check_grads
 
 from tests.reference import numpy_losses
+from tests.reference.losses import assert_same, quick_jit
 from tvdim_jax.losses import multiscale_info_nce_loss
 from tvdim_jax.losses.multiscale import directed_info_nce_loss
 
@@ -133,17 +135,82 @@ def test_jit_and_vmap_agree():
     np.testing.assert_allclose(np.stack(mapped, axis=1), one_by_one, rtol=1e-6)
 
 
-def test_eight_devices_give_the_value_and_gradient_of_one():
-    views = random_views(16)
-    index = jnp.asarray(RNG.integers(0, 25, (2, 16)))
+def drawn(batch):
+    return tuple(jnp.asarray(RNG.integers(0, 25, batch)) for _ in range(2))
 
-    def loss(view_1, view_2):
-        return multiscale_info_nce_loss(view_1, view_2, index_1=index[0], index_2=index[1])["loss"]
 
-    function = jax.jit(jax.value_and_grad(loss, (0, 1)))
+def terms_of(views, index, **how):
+    return multiscale_info_nce_loss(*views, index_1=index[0], index_2=index[1], **how)
+
+
+def pull_back(function):
+    """Jitted: views, indices and the terms' weights -> all terms, and their sum's gradients."""
+
+    def pulled(views, index, weights):
+        terms, pull = jax.vjp(lambda views: function(views, index), views)
+        return terms, pull({name: jnp.asarray(weights[name], terms[name].dtype) for name in terms})
+
+    return quick_jit(pulled)
+
+
+of_all_scores = pull_back(terms_of)
+
+
+def assert_every_term_same(function, views, index):
+    """Value and gradients of each term against those of all scores at once on one device.
+
+    Returns:
+      The compiled program.
+    """
+    nothing = dict.fromkeys(jax.eval_shape(terms_of, views, index), 0.0)
+    compiled = pull_back(function).lower(views, index, nothing).compile()
+    for term in nothing:
+        each = views, index, nothing | {term: 1.0}
+        (got, by_got), (expected, by_expected) = compiled(*each), of_all_scores(*each)
+        assert any(np.any(leaf) for leaf in jax.tree.leaves(by_expected)), term
+        assert_same((got[term], by_got), (expected[term], by_expected), term)
+    return compiled
+
+
+@pytest.mark.parametrize("block_size", [1, 3, 64])
+def test_blocks_equal_all_scores_at_once(x64, block_size):
+    # 4 sources, 100 and 196 target vectors: blocks of 3 and 64 do not divide them all.
+    views = random_views(4, dtype=np.float64)
+    assert_every_term_same(partial(terms_of, block_size=block_size), views, drawn(4))
+
+
+def test_a_ring_of_eight_devices_equals_one_and_gathers_nothing(x64):
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
-    value, gradients = function(*jax.device_put(views, jax.NamedSharding(mesh, jax.P("data"))))
-    expected_value, expected_gradients = function(*views)
+    split = jax.P("data")
+    # A device holds 2 sources, 50 and 98 target vectors: blocks of 3 divide none.
+    local = partial(terms_of, block_size=3, axis_name="data")
+    ring = jax.shard_map(local, mesh=mesh, in_specs=(split, split), out_specs=jax.P())
+    parts = random_views(16, dtype=np.float64), drawn(16)
+    placed = jax.device_put(parts, jax.NamedSharding(mesh, split))
+    program = assert_every_term_same(ring, *placed).as_text()
+    assert "collective-permute" in program
+    assert not re.search(r"\ball-gather", program)
+
+
+def test_pmap_equals_one_device(x64):
+    local = partial(terms_of, block_size=3, axis_name="data")
+    shares = np.arange(1, 9) / 36  # of the devices, all of which hold the values
+
+    def mapped(views, index):
+        parts = jax.tree.map(lambda leaf: leaf.reshape(8, 2, *leaf.shape[1:]), (views, index))
+        terms = jax.pmap(local, axis_name="data")(*parts)
+        return {name: jnp.sum(shares * each) for name, each in terms.items()}
+
+    assert_every_term_same(mapped, random_views(16, dtype=np.float64), drawn(16))
+
+
+def test_sharded_views_give_the_value_and_gradient_of_one_device():
+    # Without an axis name the compiler splits the work; the terms know of no device.
+    views, index = random_views(16), drawn(16)
+    function = jax.jit(jax.value_and_grad(lambda views: terms_of(views, index)["loss"]))
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    value, gradients = function(jax.device_put(views, jax.NamedSharding(mesh, jax.P("data"))))
+    expected_value, expected_gradients = function(views)
     np.testing.assert_allclose(value, expected_value, rtol=1e-5)
     for got, expected in zip(
         jax.tree.leaves(gradients), jax.tree.leaves(expected_gradients), strict=True

@@ -1,5 +1,6 @@
 """The streamed form of every loss against its dense form: value and gradient."""
 
+import inspect
 from functools import partial
 
 import jax
@@ -270,3 +271,30 @@ def test_leaves_whose_leading_axes_differ_say_so():
         pairwise.info_nce_loss(lambda p, x, y: dot(p, x["a"], y), x, x["a"], block_size=2)
     with pytest.raises(ValueError, match=r"y: got .*wanted"):
         pairwise.info_nce_loss(lambda p, x, y: x["a"], x["a"], {}, block_size=2)
+
+
+@one_of_each
+def test_a_word_that_is_unknown_is_refused(loss):
+    x = jnp.ones((3, 2))
+    for how in ({"block_size": 2}, {}):
+        with pytest.raises(TypeError, match=r"unexpected words \['x_posivite_id'\]"):
+            loss.streamed(
+                lambda params, x, y: (x @ y.T,) * loss.num_scores,
+                *(x, x),
+                **{**loss.options, **how, "x_posivite_id": x},
+            )
+
+
+def test_scores_and_similarities_are_never_ignored():
+    x = jnp.ones((3, 2))
+    with pytest.raises(ValueError, match="critic: got 2 scores a pair, wanted 1 at most"):
+        pairwise.info_nce_loss(lambda params, x, y: (x @ y.T, x @ y.T), x, x)
+    with pytest.raises(ValueError, match="similarities: got a matrix beside a critic"):
+        pairwise.similarity_regulated_loss(dot, x, x, temperature=0.1, similarity=x @ x.T)
+
+
+def test_the_options_of_a_loss_are_in_its_signature():
+    shown = inspect.signature(pairwise.margin_ranking_loss).parameters
+    assert [*shown][:6] == ["critic", "x", "y", "params", "block_size", "axis_name"]
+    assert shown["margin"].default == 0.2
+    assert "options" not in shown

@@ -11,6 +11,7 @@ import pytest
 from tests.reference.losses import quick_jit
 from tvdim_jax import losses
 from tvdim_jax.losses import pairwise
+from tvdim_jax.losses.similarity_regulated import linear_teacher_share
 
 VECTORS = Path(__file__).parents[1] / "data" / "srcl.npz"
 NORMS = ["ratio", "softmax", "power"]
@@ -167,6 +168,33 @@ def test_weights_in_float32():
         got = weights_of(similarity, where, *settings_of(arrays))
         for k, name in enumerate(("w_i2t", "w_t2i")):
             np.testing.assert_allclose(got[k], arrays[name], rtol=1e-6, atol=1e-6, err_msg=case)
+
+
+def test_the_teacher_leaves_along_a_line():
+    shares = jax.jit(jax.vmap(lambda step: linear_teacher_share(step, 8)))(np.arange(12))
+    np.testing.assert_array_equal(shares, [*(1 - np.arange(9) / 8), 0, 0, 0])
+    assert shares.dtype == np.float32
+    assert float(linear_teacher_share(2**24 - 1, 2**24)) == np.float32(2**-24)
+
+
+def test_pairs_in_another_order_are_the_same_pairs(x64):
+    rng = np.random.default_rng(5)
+    tables, order = rng.uniform(-1, 1, (3, 6, 6)), rng.permutation(6)
+    ids = np.array([0, 1, 0, 2, -1, -1])
+
+    @quick_jit
+    def run(tables, ids):
+        return jax.value_and_grad(
+            lambda *tables: losses.similarity_regulated_loss(
+                *tables, temperature=0.2, teacher_share=0.5, norm="softmax", delta=5.0,
+                x_group_id=ids, y_group_id=ids,
+            )
+        )(*tables)  # fmt: skip
+
+    value, gradient = run(tables, ids)
+    mixed_value, mixed_gradient = run(tables[:, order][:, :, order], ids[order])
+    np.testing.assert_allclose(mixed_value, value, rtol=1e-12)
+    np.testing.assert_allclose(mixed_gradient, gradient[order][:, order], rtol=1e-10)
 
 
 def test_identities_of_the_equations(x64):

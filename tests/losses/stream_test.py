@@ -19,6 +19,7 @@ from tests.reference.losses import (
     row_words,
     streamed_of_features,
 )
+from tvdim_jax.losses import pairwise
 
 P = jax.P
 OTHER_KINDS = {"negatives", "weight_gradient"}
@@ -69,6 +70,20 @@ def test_the_diagonal_runs_through_all_devices(x64, n, m, how):
     assert_same(got, expected, str(how))
 
 
+def test_two_mesh_axes_count_as_one(x64):
+    rng = np.random.default_rng(4)
+    loss = ONE_OF_EACH[0]
+    axes = ("data", "fsdp")
+    mesh = jax.make_mesh((4, 2), axes, axis_types=(AxisType.Auto,) * 2)
+    numbers, params, *_ = inputs = inputs_of(loss, rng, N, M)
+    local = partial(streamed_of_features, loss, block_size=BLOCK, axis_name=axes)
+    specs = (*jax.tree.map(lambda _: P(), (numbers, params)), P(axes), P(axes))
+    ring = jax.shard_map(local, mesh=mesh, in_specs=(specs, {}), out_specs=P())
+    got = quick_jit(jax.value_and_grad(ring))(inputs, {})
+    expected = quick_jit(jax.value_and_grad(partial(dense_of_features, loss)))(inputs, {})
+    assert_same(got, expected, "two axes")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("block_size", "check_vma"), [(1, True), (4, True), (None, False)])
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
@@ -104,3 +119,29 @@ def test_pmap_equals_jit(x64, loss):
     expected = dense(inputs, words)
     np.testing.assert_allclose(values, np.full(8, expected[0]), rtol=1e-12)
     assert_same((got, gradients), expected, "pmap")
+
+
+def test_gradients_taken_inside_the_mapped_function(x64):
+    """Inside shard_map they are those of one device; inside pmap the mean of the devices is."""
+    loss, rng = ONE_OF_EACH[0], np.random.default_rng(4)
+    inputs = inputs_of(loss, rng, N, M)
+    local = partial(streamed_of_features, loss, words={}, block_size=BLOCK, axis_name="data")
+    expected = quick_jit(jax.grad(partial(dense_of_features, loss, words={})))(inputs)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    specs = (P(), P(), P("data"), P("data"))
+    inside = jax.shard_map(jax.grad(local), mesh=mesh, in_specs=(specs,), out_specs=specs)
+    assert_same((0, quick_jit(inside)(inputs)), (0, expected), "shard_map")
+
+    def mean_of_params(inputs):
+        return jax.lax.pmean(jax.grad(local)(inputs)[1], "data")
+
+    parts = jax.tree.map(lambda leaf: leaf.reshape(8, -1, *leaf.shape[1:]), inputs[2:])
+    mapped = jax.pmap(mean_of_params, "data", in_axes=((None, None, 0, 0),), out_axes=None)
+    assert_same((0, mapped((*inputs[:2], *parts))), (0, expected[1]), "pmap")
+
+
+def test_forward_mode_is_refused():
+    x = jnp.ones((6, 2))
+    stream = partial(pairwise.info_nce_loss, lambda _, x, y: x @ y.T, y=x, block_size=2)
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(stream, (x,), (x,))

@@ -51,3 +51,9 @@ def test_what_travels_visits_every_device_and_comes_home():
     np.testing.assert_array_equal(sums, np.full(8, 28.0))
     np.testing.assert_array_equal(home, np.arange(8.0))
     np.testing.assert_array_equal(seen, np.full(8, 8.0))
+
+
+def test_more_tiles_than_an_int32_counts_compile():
+    num = 400_000  # blocks of 8 make 2.5e9 tiles
+    total = jax.jit(lambda: for_each_tile(num, num, 8, lambda rows, columns, n: n + 1, 0))
+    assert "while" in total.lower().as_text()

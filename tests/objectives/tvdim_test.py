@@ -12,20 +12,18 @@ import pytest
 from tests.reference import numpy_losses
 from tests.reference.linear_encoders import BATCH, DEPTH, apply_image, apply_text, inputs
 from tests.reference.losses import quick_jit
+from tests.reference.numpy_srcl import similarity_regulated_loss as numpy_srcl_loss
 from tvdim_jax.features import Features
 from tvdim_jax.objectives import make_amdim_objective, make_tvdim_objective
 from tvdim_jax.prng import named_key
 
 KEY = jax.random.key(5)
-GLOBAL_METRICS = {
-    "train/mi_image_text_nats",
-    "train/loss_over_log_n",
-    "train/positive_score",
-    "train/hardest_negative_score",
-}
-IMAGE_METRICS = {
-    f"train/image_{name}" for name in ("loss", "1_to_5", "1_to_7", "5_to_5", "regularizer")
-}
+GLOBAL = "mi_image_text_nats loss_over_log_n positive_score hardest_negative_score"
+GLOBAL_METRICS = {f"train/{name}" for name in GLOBAL.split()}
+WEIGHTS = {"norm": "softmax", "delta": 4.0, "temperature": 0.2}
+REGULATED = WEIGHTS | {"pair_loss": "similarity_regulated"}
+IMAGE = "loss 1_to_5 1_to_7 5_to_5 regularizer"
+IMAGE_METRICS = {f"train/image_{name}" for name in IMAGE.split()}
 
 
 def refuse_text(*arguments, **options):
@@ -68,11 +66,13 @@ def tables(scale, changes=(), pool="max"):
     return found
 
 
-def numpy_text_loss(loss, scales, pool="max", changes=(), **options):
-    return sum(
-        0.5 * sum(loss(table, **options) for table in tables(scale, changes, pool))
-        for scale in scales
-    )
+def numpy_text_loss(loss, scales, pool="max", changes=(), guided=False):
+    """Of the scores of each view; if guided, `loss` takes its global cosines beside them."""
+    values = []
+    for scale in scales:
+        matrices = [tables(scale, changes, pool), tables(1, changes)][: 1 + guided]
+        values += [0.5 * loss(*of_view) for of_view in zip(*matrices, strict=True)]
+    return sum(values)
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,15 @@ def numpy_text_loss(loss, scales, pool="max", changes=(), **options):
             (7,),
             partial(numpy_losses.info_nce_loss, temperature=0.2),
         ),
+        (REGULATED | {"scales": (1, 5)}, (1, 5), partial(numpy_srcl_loss, **WEIGHTS)),
     ],
 )
 def test_total_is_amdim_plus_the_weighted_text_loss(objective_options, scales, loss):
     objective = make_tvdim_objective(text_weight=0.7, clip=3.0, **objective_options)
     total, (metrics, variables) = run(objective)
     pool = objective_options.get("region_pool", "max")
-    expected = numpy_text_loss(loss, scales, pool)
+    guided = objective_options.get("pair_loss") == "similarity_regulated"
+    expected = numpy_text_loss(loss, scales, pool, guided=guided)
     np.testing.assert_allclose(metrics["train/text_loss"], expected, rtol=1e-5)
     np.testing.assert_allclose(total, metrics["train/image_loss"] + 0.7 * expected, rtol=1e-5)
     text_metrics = {"train/text_loss"} | {f"train/text_scale_{scale}" for scale in scales}
@@ -256,7 +258,7 @@ def test_zero_and_bfloat16_features_train():
     assert all(np.all(np.isfinite(g)) for g in jax.tree.leaves(gradient))
 
 
-@pytest.mark.parametrize("pair_loss", ["ranking", "info_nce"])
+@pytest.mark.parametrize("pair_loss", ["ranking", "similarity_regulated"])
 def test_eight_devices_give_the_losses_of_one(pair_loss):
     params, variables, batch = inputs(16)
     batch["text_id"] = batch["text_id"] // 2
@@ -287,11 +289,12 @@ def test_eight_devices_give_the_losses_of_one(pair_loss):
         ({"scales": (1, 3)}, r"scales: got \(1, 3\), wanted different ones out of \(1, 5, 7\)"),
         ({"scales": ()}, r"scales: got \(\)"),
         ({"scales": (5, 5)}, r"scales: got \(5, 5\)"),
-        ({"pair_loss": "nce"}, "pair_loss: got 'nce', wanted 'ranking' or 'info_nce'"),
+        ({"pair_loss": "nce"}, "pair_loss: got 'nce', wanted one of ranking, info_nce, sim"),
         ({"margin": 0.0}, "margin: got 0.0, wanted a number above 0"),
         ({"temperature": 0.0}, "temperature: got 0.0, wanted a number above 0"),
         ({"negatives": "soft"}, "negatives: got 'soft'"),
         ({"region_pool": "min"}, "region_pool: got 'min'"),
+        ({"delta": 0.0}, "delta: got 0.0, wanted a number above 0"),
     ],
 )
 def test_options_out_of_range_say_so(options, message):

@@ -76,6 +76,27 @@ def info_nce_lower_bound(scores, **words):
     return ceiling - loss
 
 
+def distillation_rows(scores, target, positive, negative):
+    """Mean cross-entropy to the softmax of the target over the anchors that have a positive."""
+    losses = []
+    for i in range(scores.shape[0]):
+        if positive[i].any():
+            places = np.flatnonzero(positive[i] | negative[i])
+            logs, probs = (
+                [row[i, j] - log_sum_exp([row[i, k] for k in places]) for j in places]
+                for row in (scores, target)
+            )
+            losses.append(-sum(math.exp(q) * p for q, p in zip(probs, logs, strict=True)))
+    return mean(losses)
+
+
+def distillation_loss(scores, target, *, temperature, symmetric=True, **words):
+    positive, negative = pair_kinds(*scores.shape, **words)
+    matrices = [scores / temperature, target / temperature, positive, negative]
+    rows = distillation_rows(*matrices)
+    return (rows + distillation_rows(*(m.T for m in matrices))) / 2 if symmetric else rows
+
+
 def margin_ranking_rows(scores, positive, negative, margin, negatives):
     total, count = 0.0, 0
     for i in range(scores.shape[0]):

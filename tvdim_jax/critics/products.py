@@ -37,8 +37,8 @@ def cosine(temperature: jax.Array | float, x: jax.Array, y: jax.Array) -> jax.Ar
 
     Args:
       temperature: scalar > 0; may be traced, and has a gradient.
-      x: `[N, D]`, any float. Norms are taken in float32 (float64 stays), unit vectors are rounded
-        to the features' type and their products summed in float32.
+      x: `[N, D]`, any float. Norms are taken and products summed in float32 (float64 stays); the
+        unit vectors are never rounded to the features' type.
       y: `[M, D]`.
 
     Returns:
@@ -53,8 +53,8 @@ def cosine(temperature: jax.Array | float, x: jax.Array, y: jax.Array) -> jax.Ar
     """
     if jnp.ndim(temperature) != 0:
         raise ValueError(
-            f"temperature: got shape {jnp.shape(temperature)}, wanted one scalar above 0; for a "
-            "temperature of each vector scale the features and take dot"
+            f"temperature: got shape {jnp.shape(temperature)}, wanted one scalar above 0, given to "
+            "a loss of pairwise as params=temperature; for one of each vector scale the features"
         )
     if not isinstance(temperature, jax.core.Tracer) and not float(temperature) > 0:
         raise ValueError(
@@ -62,7 +62,8 @@ def cosine(temperature: jax.Array | float, x: jax.Array, y: jax.Array) -> jax.Ar
             "0.07 is usual"
         )
     x, y = _vectors(x, y, one_width=True)
-    return einsum_float32("nd,md->nm", _unit(x), _unit(y)) / temperature
+    scale = _inverse_norm(x)[:, None] * _inverse_norm(y)[None, :]
+    return einsum_float32("nd,md->nm", x, y) * (scale / temperature)
 
 
 def bilinear(kernel: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -111,10 +112,9 @@ def _vectors(x: jax.Array, y: jax.Array, *, one_width: bool) -> tuple[jax.Array,
     return jnp.asarray(x, dtype), jnp.asarray(y, dtype)
 
 
-def _unit(x: jax.Array) -> jax.Array:
-    """Rows of length 1 in the type of x; a row of zeros stays, and passes no gradient."""
+def _inverse_norm(x: jax.Array) -> jax.Array:
+    """1 / |x_i| `[N]`, at least float32; 0 for a row of zeros, which passes no gradient."""
     exact = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    squares = jnp.sum(jnp.square(exact), axis=-1, keepdims=True)
+    squares = jnp.sum(jnp.square(exact), axis=-1)
     # Both `where` are needed: without the inner one the gradient of a row of zeros is 0 * inf.
-    inverse = jnp.where(squares == 0, 0, jax.lax.rsqrt(jnp.where(squares == 0, 1, squares)))
-    return (exact * inverse).astype(x.dtype)
+    return jnp.where(squares == 0, 0, jax.lax.rsqrt(jnp.where(squares == 0, 1, squares)))

@@ -1,8 +1,8 @@
 """Image-text retrieval: recall at k both ways, over sets with several captions an image."""
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,11 @@ import numpy as np
 from tvdim_jax.evals.features import check_features
 from tvdim_jax.evals.knn import unit_rows
 
+# (rows of n images, rows of m texts) -> scores [n, m]
+ScoreTile = Callable[[np.ndarray, np.ndarray], Any]
+
 _BLOCK = 1024  # scores exist as [1024, 1024] tiles only
-# Equal vectors get cosines that differ by float32 rounding; closer than this is a tie.
+# Equal pairs get scores that differ by float32 rounding; closer than this is a tie.
 _TIE = 1e-6
 
 
@@ -41,18 +44,62 @@ def recall_at_k(
     Raises:
       ValueError: features that are not finite or differ in width, or rows out of range.
     """
-    rows = _check(image_features, text_features, text_image_row, ks)
+    _check(image_features, text_features, text_image_row)
     images, texts = unit_rows(image_features), unit_rows(text_features)
-    own_text = _partner_scores(images, texts, rows)
-    own_image = np.full(images.shape[0], -np.inf, np.float32)
+
+    def cosines(image_rows: np.ndarray, text_rows: np.ndarray) -> jax.Array:
+        return _products(images[image_rows], texts[text_rows])
+
+    return recall_at_k_by_scores(cosines, len(images), text_image_row, ks)
+
+
+def recall_at_k_by_scores(
+    score: ScoreTile,
+    num_images: int,
+    text_image_row: np.ndarray,
+    ks: Sequence[int] = (1, 5, 10),
+    *,
+    block_size: int | None = None,
+) -> dict[str, float]:
+    """`recall_at_k` by the scores of a critic instead of cosines; the scores come in tiles.
+
+    A candidate ties with the partner within 1e-6 times the partner's score, or 1e-6 where that is
+    below 1.
+
+    Args:
+      score: `score(image_rows, text_rows) -> [b, b']`, of images and texts given by their numbers,
+        int32 `[b]` and `[b']`: always as many, some of them twice, so that it compiles once. Most
+        tiles are asked for once, those with partners in them twice.
+      num_images: N.
+      text_image_row: int `[M]`, the image of each text.
+      ks: cut-offs, >= 1.
+      block_size: images and texts of a tile at most; None is 1,024.
+
+    Returns:
+      See `recall_at_k`.
+
+    Raises:
+      ValueError: rows or cut-offs out of range, or scores that are not finite or not a tile.
+    """
+    rows = _check_rows(text_image_row, num_images, ks)
+    size = block_size or _BLOCK
+    image_blocks, text_blocks = _blocks(num_images, size), _blocks(len(rows), size)
+    own_text = _partner_scores(score, image_blocks, text_blocks, rows)
+    own_image = np.full(num_images, -np.inf, np.float32)
     np.maximum.at(own_image, rows, own_text)
-    image_rows = np.arange(images.shape[0], dtype=np.int32)
-    image_rank, text_rank = _ranks(
-        _Side(images, image_rows, own_image), _Side(texts, rows, own_text)
-    )
+    before_images = np.zeros(num_images, np.int64)
+    before_texts = np.zeros(len(rows), np.int64)
+    for images in image_blocks:
+        for texts in text_blocks:
+            partners = np.where(texts < 0, -1, rows[texts])
+            of_images, of_texts = _count_tile(
+                _tile(score, images, texts), images, partners, own_image[images], own_text[texts]
+            )
+            np.add.at(before_images, images[images >= 0], np.asarray(of_images)[images >= 0])
+            np.add.at(before_texts, texts[texts >= 0], np.asarray(of_texts)[texts >= 0])
     is_query = np.isfinite(own_image)
-    hits = {f"image_to_text_R@{k}": float(np.mean(image_rank[is_query] < k)) for k in ks}
-    return hits | {f"text_to_image_R@{k}": float(np.mean(text_rank < k)) for k in ks}
+    hits = {f"image_to_text_R@{k}": float(np.mean(before_images[is_query] < k)) for k in ks}
+    return hits | {f"text_to_image_R@{k}": float(np.mean(before_texts < k)) for k in ks}
 
 
 def chance_recall_at_k(
@@ -86,12 +133,8 @@ def chance_recall_at_k(
 
 
 def _check(
-    image_features: np.ndarray,
-    text_features: np.ndarray,
-    text_image_row: np.ndarray,
-    ks: Sequence[int],
-) -> np.ndarray:
-    """The rows as int32, or a ValueError."""
+    image_features: np.ndarray, text_features: np.ndarray, text_image_row: np.ndarray
+) -> None:
     check_features(image_features, "image_features")
     check_features(text_features, "text_features")
     if image_features.shape[1] != text_features.shape[1]:
@@ -99,73 +142,82 @@ def _check(
             "images and texts must share one space: got widths "
             f"{image_features.shape[1]} and {text_features.shape[1]}; use the outputs of the heads"
         )
-    rows = np.asarray(text_image_row)
-    num_images = image_features.shape[0]
-    if rows.shape != text_features.shape[:1] or rows.min() < 0 or rows.max() >= num_images:
+    if np.shape(text_image_row) != text_features.shape[:1]:
         raise ValueError(
-            f"text_image_row must give each of the {text_features.shape[0]} texts an image row in "
-            f"[0, {num_images}): got shape {rows.shape}, values {rows.min()} to {rows.max()}; "
-            "rows count the images extracted, they are not image ids"
+            f"text_image_row must give each of the {text_features.shape[0]} texts an image row: "
+            f"got shape {np.shape(text_image_row)}; give one row for every text"
+        )
+
+
+def _check_rows(text_image_row: np.ndarray, num_images: int, ks: Sequence[int]) -> np.ndarray:
+    """The rows as int32, or a ValueError."""
+    rows = np.asarray(text_image_row)
+    if rows.ndim != 1 or not rows.size or rows.min() < 0 or rows.max() >= num_images:
+        values = f", values {rows.min()} to {rows.max()}" if rows.size else ""
+        raise ValueError(
+            f"text_image_row must give each text an image row in [0, {num_images}): got shape "
+            f"{rows.shape}{values}; rows count the images extracted, they are not image ids"
         )
     if min(ks) < 1:
         raise ValueError(f"ks must be >= 1, got {tuple(ks)}; leave smaller ones out")
     return rows.astype(np.int32)
 
 
-def _partner_scores(images: np.ndarray, texts: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Cosine of each text with its image, `[M]`."""
-    starts = range(0, texts.shape[0], _BLOCK)
-    blocks = [slice(start, start + _BLOCK) for start in starts]
-    return np.concatenate([np.sum(texts[b] * images[rows[b]], axis=1) for b in blocks])
+def _blocks(count: int, size: int) -> np.ndarray:
+    """The numbers below `count` in blocks of equal length, int32; -1 fills up the last one."""
+    size = min(size, count)
+    rows = np.arange(-(-count // size) * size, dtype=np.int32)
+    return np.where(rows < count, rows, -1).reshape(-1, size)
 
 
-class _Side(NamedTuple):
-    """Images or texts as one side of the tiles, padded to whole tiles.
-
-    Attributes:
-      vectors: `[n, D]`, unit rows.
-      row: int32 `[n]`, the image row of each; -1 = padding.
-      own: `[n]`, cosine with the (best) partner.
-    """
-
-    vectors: np.ndarray
-    row: np.ndarray
-    own: np.ndarray
+def _tile(score: ScoreTile, images: np.ndarray, texts: np.ndarray) -> jax.Array:
+    """Scores of two blocks; those of the filling mean nothing."""
+    tile = jnp.asarray(score(np.maximum(images, 0), np.maximum(texts, 0)))
+    if tile.shape != (images.size, texts.size) or not bool(jnp.isfinite(tile).all()):
+        raise ValueError(
+            f"scores of {images.size} images and {texts.size} texts: got shape {tile.shape}, "
+            f"wanted {(images.size, texts.size)} of finite numbers; look at "
+            "train/nonfinite_steps and evaluate an earlier checkpoint"
+        )
+    return tile
 
 
-def _padded(side: _Side) -> _Side:
-    pad = -side.row.size % _BLOCK
-    return _Side(
-        np.pad(side.vectors, ((0, pad), (0, 0))),
-        np.pad(side.row, (0, pad), constant_values=-1),
-        np.pad(side.own, (0, pad)),
-    )
-
-
-def _ranks(images: _Side, texts: _Side) -> tuple[np.ndarray, np.ndarray]:
-    """How many candidates rank before the partner: `[N]` for images, `[M]` for texts."""
-    num_images, num_texts = images.row.size, texts.row.size
-    images, texts = _padded(images), _padded(texts)
-    image_rank = np.zeros(images.row.size, np.int64)
-    text_rank = np.zeros(texts.row.size, np.int64)
-    for i in range(0, images.row.size, _BLOCK):
-        image_block = slice(i, i + _BLOCK)
-        image_tile = jax.device_put(_Side(*(array[image_block] for array in images)))
-        for t in range(0, texts.row.size, _BLOCK):
-            text_block = slice(t, t + _BLOCK)
-            text_tile = _Side(*(array[text_block] for array in texts))
-            before_image, before_text = _count_tile(image_tile, text_tile)
-            image_rank[image_block] += np.asarray(before_image)
-            text_rank[text_block] += np.asarray(before_text)
-    return image_rank[:num_images], text_rank[:num_texts]
+def _partner_scores(
+    score: ScoreTile, image_blocks: np.ndarray, text_blocks: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """Score of each text with its image, float32 `[M]`."""
+    own = np.empty(len(rows), np.float32)
+    for texts in text_blocks:
+        partners = np.where(texts < 0, -1, rows[texts])
+        for images in image_blocks:
+            (here,) = np.nonzero((partners >= images[0]) & (partners <= images.max()))
+            if here.size:
+                tile = np.asarray(_tile(score, images, texts))
+                own[texts[here]] = tile[partners[here] - images[0], here]
+    return own
 
 
 @jax.jit
-def _count_tile(images: _Side, texts: _Side) -> tuple[jax.Array, jax.Array]:
-    """The tile's part of `_ranks`: candidates of other images that score as well or better."""
-    scores = jnp.matmul(images.vectors, texts.vectors.T, precision=jax.lax.Precision.HIGHEST)
-    image_row, text_row = images.row[:, None], texts.row[None, :]
+def _products(images: jax.Array, texts: jax.Array) -> jax.Array:
+    return jnp.matmul(images, texts.T, precision=jax.lax.Precision.HIGHEST)
+
+
+@jax.jit
+def _count_tile(
+    scores: jax.Array,
+    image_row: jax.Array,
+    text_row: jax.Array,
+    own_image: jax.Array,
+    own_text: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Candidates of other images that score as well as the partner or better, `[b]` and `[b']`."""
+    image_row, text_row = image_row[:, None], text_row[None, :]
     other = (image_row >= 0) & (text_row >= 0) & (image_row != text_row)
-    before_image = other & (scores >= images.own[:, None] - _TIE)
-    before_text = other & (scores >= texts.own[None, :] - _TIE)
+    before_image = other & (scores >= _lowest_tie(own_image)[:, None])
+    before_text = other & (scores >= _lowest_tie(own_text)[None, :])
     return before_image.sum(axis=1), before_text.sum(axis=0)
+
+
+def _lowest_tie(own: jax.Array) -> jax.Array:
+    """The smallest score that ties with the partner's; an image without a text has none."""
+    return own - _TIE * jnp.maximum(jnp.where(jnp.isfinite(own), jnp.abs(own), 1), 1)

@@ -19,10 +19,11 @@ from tvdim_jax.losses.ranking import margin_ranking_loss
 from tvdim_jax.losses.released_lmi import released_lmi_infonce_loss
 from tvdim_jax.losses.sigmoid import sigmoid_pair_loss
 from tvdim_jax.losses.similarity_regulated import similarity_regulated_loss, similarity_weights
+from tvdim_jax.losses.weight_monitors import weight_summary
 
 __all__ = [
     "donsker_varadhan_lower_bound", "info_nce_loss", "info_nce_lower_bound", "jsd_objective",
     "local_scores", "margin_ranking_loss", "multiscale_info_nce_loss", "nwj_lower_bound",
     "pairwise", "released_lmi_infonce_loss", "score_summary", "sigmoid_pair_loss",
-    "similarity_regulated_loss", "similarity_weights", "smile_lower_bound",
+    "similarity_regulated_loss", "similarity_weights", "smile_lower_bound", "weight_summary",
 ]  # fmt: skip

@@ -98,18 +98,19 @@ class _LogSumExp:
     def reduce(self, values: jax.Array, axis: int, index: jax.Array) -> tuple[jax.Array, jax.Array]:
         del index
         best = jnp.max(values, axis)
-        return best, jnp.sum(jnp.exp(values - jnp.expand_dims(_finite(best), axis)), axis)
+        return best, jnp.sum(jnp.exp(values - jnp.expand_dims(finite_shift(best), axis)), axis)
 
     def merge(
         self, first: tuple[jax.Array, jax.Array], second: tuple[jax.Array, jax.Array]
     ) -> tuple[jax.Array, jax.Array]:
         best = jnp.maximum(first[0], second[0])
-        shift = _finite(best)
+        shift = finite_shift(best)
         return best, first[1] * jnp.exp(first[0] - shift) + second[1] * jnp.exp(second[0] - shift)
 
     def result(self, state: tuple[jax.Array, jax.Array]) -> LogSum:
         best, total = state
-        return LogSum(_finite(best), jnp.log(jnp.where(total > 0, total, 1)))
+        # Not "> 0", which a NaN is not either: it must come out as NaN.
+        return LogSum(finite_shift(best), jnp.log(jnp.where(total == 0, 1, total)))
 
     def weight(self, cotangent: LogSum) -> jax.Array:
         return cotangent.log_sum
@@ -156,8 +157,9 @@ class Largest:
     def merge(self, first: Top, second: Top) -> Top:
         """The k largest of both; of equal values the first candidate, whatever the order."""
         values, index = (jnp.concatenate(pair) for pair in zip(first, second, strict=True))
-        values, index = jax.lax.sort((-values, index), dimension=0, num_keys=2)
-        return Top(-values[: self.k], index[: self.k])
+        order = jnp.where(jnp.isnan(values), -jnp.inf, -values)  # NaN first, as in `reduce`
+        _, index, values = jax.lax.sort((order, index, values), dimension=0, num_keys=2)
+        return Top(values[: self.k], index[: self.k])
 
     def result(self, state: Top) -> Top:
         """The state itself."""
@@ -213,6 +215,6 @@ def accumulate(kind: Accumulator, values: jax.Array, axis: int) -> Any:
     return reduce(values)
 
 
-def _finite(best: jax.Array) -> jax.Array:
-    """Zero for -inf: the shift of an anchor that has seen nothing."""
-    return jnp.where(best > -jnp.inf, best, 0)
+def finite_shift(best: jax.Array) -> jax.Array:
+    """`best`, or zero where it is -inf: an anchor that has seen nothing."""
+    return jnp.where(best == -jnp.inf, 0, best)

@@ -117,10 +117,11 @@ def leading_size(name: str, tree: Any) -> int:
     """
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(tree)]
     sizes = {shape[0] if shape else None for shape in shapes}
-    if len(sizes) != 1 or None in sizes:
+    if len(sizes) != 1 or None in sizes or 0 in sizes:
         raise ValueError(
             f"{name}: got leaves of shapes {shapes}, wanted a tree of arrays that share their "
-            "leading axis, one entry an example; give what is the same for all in params"
+            "leading axis, one entry an example and at least one; give what is the same for all in "
+            "params"
         )
     return shapes[0][0]
 

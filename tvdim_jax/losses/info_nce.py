@@ -106,10 +106,11 @@ def finish_cross_entropies(
 
 
 def check_temperature(temperature: jax.Array | float) -> None:
-    """Raises ValueError for a concrete temperature that is not above 0."""
-    if not isinstance(temperature, jax.core.Tracer) and not float(temperature) > 0:
+    """Raises ValueError unless it is one scalar, and above 0 where it is concrete."""
+    is_scalar = temperature is not None and jnp.ndim(temperature) == 0
+    if not is_scalar or not (isinstance(temperature, jax.core.Tracer) or float(temperature) > 0):
         raise ValueError(
-            f"temperature: got {temperature}, wanted a number above 0 that divides the scores; "
+            f"temperature: got {temperature}, wanted one number above 0 that divides the scores; "
             "0.07 is usual for cosine scores"
         )
 

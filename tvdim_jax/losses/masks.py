@@ -58,10 +58,10 @@ def float_scores(scores: ArrayLike) -> jax.Array:
       ValueError: the scores are no matrix.
     """
     scores = jnp.asarray(scores)
-    if scores.ndim < 2:
+    if scores.ndim < 2 or 0 in scores.shape[-2:]:
         raise ValueError(
             f"scores: got shape {scores.shape}, wanted [..., N, M], rows as anchors and columns as "
-            "candidates; score all pairs of the batch first, for example x @ y.T"
+            "candidates, at least one of each; score all pairs of the batch first: x @ y.T"
         )
     return scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
 

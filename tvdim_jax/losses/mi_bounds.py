@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import jax
 import jax.numpy as jnp
 
-from tvdim_jax.losses.accumulators import LOG_SUM_EXP, SUM, Accumulator, LogSum
+from tvdim_jax.losses.accumulators import LOG_SUM_EXP, SUM, Accumulator, LogSum, finite_shift
 from tvdim_jax.losses.masks import MaskWords, PairMasks
 from tvdim_jax.losses.pairs import (
     Pairs,
@@ -185,7 +185,7 @@ def _log_mean_exp(pairs: Pairs, stats: Stats) -> tuple[jax.Array, jax.Array]:
     negatives: LogSum = stats["negatives"]
     occupied = stats["num_negatives"] > 0
     best = pairs.maximum(jnp.where(occupied, negatives.best, -jnp.inf))
-    best = jnp.where(best > -jnp.inf, best, 0)
+    best = finite_shift(best)
     each = negatives.log_sum + (negatives.best - best[..., None])
     total = pairs.total(jnp.exp(jnp.where(occupied, each, -jnp.inf)))
     count = pairs.total(stats["num_negatives"])

@@ -35,7 +35,7 @@ def score_summary(
       ValueError: scores or masks of a wrong shape; a concrete temperature that is not above 0.
     """
     check_temperature(temperature)
-    pairs = as_pairs(scores, masks)
+    pairs = as_pairs(scores, masks, most_scores=3)
     kinds: dict[str, Accumulator] = {"negatives": LOG_SUM_EXP, "hardest": Largest(1)}
     (stats,) = found = pairs.reduce(_negatives, kinds, [()], temperature)
     ((_, cross_entropy),) = finish_cross_entropies(pairs, found, temperature)

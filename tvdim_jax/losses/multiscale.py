@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from tvdim_jax.losses.accumulators import LOG_SUM_EXP, SUM, LogSum
 from tvdim_jax.losses.masks import PairMasks
 from tvdim_jax.losses.streamed_pairs import pairs_of
+from tvdim_jax.losses.tiles import AxisName
 from tvdim_jax.precision import einsum_float32
 
 HEIGHTS = (1, 5, 7)
@@ -24,7 +25,7 @@ def multiscale_info_nce_loss(
     index_2: jax.Array,
     clip: float = 20.0,
     block_size: int | None = None,
-    axis_name: str | None = None,
+    axis_name: AxisName | None = None,
 ) -> dict[str, jax.Array]:
     """All AMDIM terms of two views of the same B images, and their sum.
 
@@ -93,7 +94,7 @@ def directed_info_nce_loss(
     *,
     clip: float = 20.0,
     block_size: int | None = None,
-    axis_name: str | None = None,
+    axis_name: AxisName | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """One direction: one source vector of each image against a map of every image.
 
@@ -195,7 +196,7 @@ def _check_views(view_1: Mapping[int, jax.Array], view_2: Mapping[int, jax.Array
 
 
 def _check_direction(
-    source: jax.Array, targets: jax.Array, clip: float, axis_name: str | None
+    source: jax.Array, targets: jax.Array, clip: float, axis_name: AxisName | None
 ) -> None:
     ranks = (jnp.ndim(source), jnp.ndim(targets))
     if ranks != (2, 4) or (source.shape[0], source.shape[1]) != (

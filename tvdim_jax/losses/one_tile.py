@@ -9,7 +9,7 @@ from tvdim_jax.losses.accumulators import Accumulator
 from tvdim_jax.losses.blocks import Critic, tile_scores
 from tvdim_jax.losses.masks import PairMasks, pair_masks
 from tvdim_jax.losses.pairs import Stats, Tile, spread
-from tvdim_jax.losses.tiles import Block, take
+from tvdim_jax.losses.tiles import AxisName, Block, take
 
 AXES = (-1, -2)  # of a tile, that a direction reduces: rows as anchors, columns as anchors
 
@@ -32,7 +32,7 @@ class Plan(NamedTuple):
     kinds: dict[str, Accumulator]
     block: int
     only_positives: bool
-    axis_name: str | None
+    axis_name: AxisName | None
     score_dtype: Any
 
 
@@ -42,9 +42,9 @@ class Side(NamedTuple):
     Attributes:
       features: tree of arrays `[N, ...]`, leaves without a gradient replaced by None.
       fixed: the tree of those leaves, with None for the others.
-      words: "index" and "positive_id" int `[N]`, "rank" int32 `[N]` (how many before it have the
-        same positive id); where given "where" bool `[N]`, "group_id" `[N, K]`, and "nth" int32
-        `[N]`, the rank of the positives that count.
+      words: "index" and "positive_id" int `[N]`; where given "where" bool `[N]` and "group_id"
+        `[N, K]`; in the rounds of several positives "rank" int32 `[N]`, how many before it have the
+        same positive id, and "nth" int32 `[N]`, the rank of the positives that count.
       anchor: tree of float arrays `[..., N]` that the anchors of this side bring along; None where
         this side has no anchors.
     """

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from tvdim_jax.losses.accumulators import SUM, Accumulator, accumulate
 from tvdim_jax.losses.masks import MaskWords, PairMasks, float_scores, pair_masks
+from tvdim_jax.losses.tiles import AxisName
 
 Stats = dict[str, Any]
 """Results of one direction by name, anchors on the last axis; always with those of `counted`."""
@@ -99,7 +100,7 @@ class DensePairs(Pairs):
     scores: tuple[jax.Array, ...]
     masks: PairMasks
     one_positive: bool
-    axis_name: str | None = None
+    axis_name: AxisName | None = None
 
     @property
     def single(self) -> bool:
@@ -153,18 +154,24 @@ class DensePairs(Pairs):
         return best if self.axis_name is None else jax.lax.pmax(best, self.axis_name)
 
 
-def as_pairs(scores: ArrayLike | Pairs, masks: MaskWords, *others: ArrayLike | None) -> Pairs:
+def as_pairs(
+    scores: ArrayLike | Pairs, masks: MaskWords, *others: ArrayLike | None, most_scores: int = 1
+) -> Pairs:
     """The pairs behind a loss's first argument.
 
     Args:
       scores: `[..., N, M]`, or pairs that `tvdim_jax.losses.pairwise` made, masks and all.
       masks: the mask words of the call.
       *others: further score matrices of the same pairs; those that are None are left out.
+      most_scores: scores of a pair that the loss can use.
 
     Raises:
-      ValueError: scores or masks of a wrong shape.
+      ValueError: scores or masks of a wrong shape; a critic that gives more scores than are used;
+        further matrices beside a critic.
+      TypeError: a word that neither the loss nor the masks know.
     """
     if isinstance(scores, Pairs):
+        _check_made(scores, masks, others, most_scores)
         return scores
     matrices = tuple(float_scores(each) for each in (scores, *others) if each is not None)
     dtype = jnp.result_type(*matrices)
@@ -173,6 +180,27 @@ def as_pairs(scores: ArrayLike | Pairs, masks: MaskWords, *others: ArrayLike | N
         pair_masks(matrices[0].shape, **masks),
         one_positive=has_one_positive(masks),
     )
+
+
+def _check_made(
+    pairs: Pairs, masks: MaskWords, others: Sequence[ArrayLike | None], most_scores: int
+) -> None:
+    """Nothing of the call may be ignored: the pairs have taken their masks already."""
+    if masks:
+        raise TypeError(
+            f"got unexpected words {sorted(masks)}, wanted options of this loss or mask words: "
+            f"{', '.join(MaskWords.__annotations__)}"
+        )
+    if any(other is not None for other in others):
+        raise ValueError(
+            "similarities: got a matrix beside a critic, wanted it from the critic, which may "
+            "return a tuple of scores; let it return them in the order of the arguments"
+        )
+    if pairs.num_scores > most_scores:
+        raise ValueError(
+            f"critic: got {pairs.num_scores} scores a pair, wanted {most_scores} at most for this "
+            "loss; let it return those alone"
+        )
 
 
 def has_one_positive(masks: MaskWords) -> bool:

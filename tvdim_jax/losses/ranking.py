@@ -152,6 +152,6 @@ def _negative_scores(
 
 def _hinges_of_top(score: jax.Array, top: jax.Array, margin: jax.Array) -> jax.Array:
     """Sum of the hinges of a positive `[..., N]` against the k chosen negatives `[k, ..., N]`."""
-    exists = top > -jnp.inf
+    exists = top != -jnp.inf
     lead = jnp.expand_dims(score, 0) - jnp.where(exists, top, 0)
     return jnp.sum(jnp.where(exists, jax.nn.relu(margin - lead), 0), axis=0)

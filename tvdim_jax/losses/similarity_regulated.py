@@ -65,11 +65,7 @@ def similarity_regulated_loss(
     """
     check_temperature(temperature)
     check_norm(norm, delta)
-    student: Any = similarity
-    if teacher_similarity is not None and similarity is None:
-        student = scores
-    pairs = as_pairs(scores, masks, student, teacher_similarity)
-    _check_share(teacher_share, has_teacher=pairs.num_scores == 3)
+    pairs = pairs_with_similarity(scores, similarity, teacher_similarity, teacher_share, masks)
     tile = partial(_weighted_negatives, (norm, delta, weight_gradient))
     kinds = {"negatives": LOG_SUM_EXP, "weights": LOG_SUM_EXP}
     shared = {"temperature": temperature, "share": jax.lax.stop_gradient(teacher_share)}
@@ -126,6 +122,69 @@ def similarity_weights(
     return jnp.exp(logits - total.best[..., None] + (log_count - total.log_sum)[..., None])
 
 
+def linear_teacher_share(step: jax.Array | int, num_steps: int) -> jax.Array:
+    """The teacher's share, falling from 1 at step 0 to 0 at step `num_steps`, and 0 from there on.
+
+    Args:
+      step: int scalar, updates done.
+      num_steps: >= 1.
+
+    Returns:
+      float32 scalar, `max(0, 1 - step / num_steps)`.
+
+    Source: Jiang et al. 2023 (arXiv 2305.04474), section 3.4, which leaves the form open.
+    """
+    return jnp.maximum(0, 1 - jnp.asarray(step, jnp.float32) / num_steps)
+
+
+def pairs_with_similarity(
+    scores: jax.Array | Pairs,
+    similarity: jax.Array | None,
+    teacher_similarity: jax.Array | None,
+    teacher_share: jax.Array | float,
+    masks: MaskWords,
+) -> Pairs:
+    """The pairs behind the arguments of `similarity_regulated_loss`.
+
+    Raises:
+      ValueError: wrong shapes; a concrete share out of range; a share without a teacher.
+    """
+    student: Any = similarity
+    if teacher_similarity is not None and similarity is None:
+        student = scores
+    pairs = as_pairs(scores, masks, student, teacher_similarity, most_scores=3)
+    _check_share(teacher_share, has_teacher=pairs.num_scores == 3)
+    return pairs
+
+
+def raw_log_weights(
+    scores: tuple[jax.Array, ...],
+    masks: PairMasks,
+    share: jax.Array,
+    *,
+    norm: Norm,
+    delta: float,
+) -> jax.Array:
+    """Log of the weights of a tile's negatives, up to a constant of the anchor.
+
+    Args:
+      scores: tuple of `[..., n, m]`: scores, similarity if another, teacher similarity if any.
+      masks: of the tile.
+      share: the teacher's, in 0..1.
+      norm: see `similarity_weights`.
+      delta: see `similarity_weights`.
+
+    Returns:
+      `[..., n, m]`, finite; without meaning for a pair that is no negative.
+    """
+    # Masked similarities may be NaN, and NaN would pass the gradient of a later `where`.
+    log_s = jnp.where(masks.negative, scores[min(1, len(scores) - 1)], 0)
+    if len(scores) == 3:
+        teacher = jax.lax.stop_gradient(jnp.where(masks.negative, scores[2], 0))
+        log_s = jnp.logaddexp(jnp.log(share) + teacher, jnp.log1p(-share) + log_s)
+    return _log_weights(log_s, norm, delta)
+
+
 def check_norm(norm: str, delta: float) -> None:
     """Raises ValueError unless `norm` is one of `Norm` and delta is above 0."""
     if norm not in get_args(Norm):
@@ -162,14 +221,8 @@ def _weighted_negatives(
 ) -> Mapping[str, jax.Array]:
     del anchor
     norm, delta, weight_gradient = options
-    logits, similarity = scores[0] / shared["temperature"], scores[min(1, len(scores) - 1)]
-    # Masked similarities may be NaN, and NaN would pass the gradient of the `where` below.
-    log_s = jnp.where(masks.negative, similarity, 0)
-    if len(scores) == 3:
-        share, teacher = shared["share"], jnp.where(masks.negative, scores[2], 0)
-        teacher = jax.lax.stop_gradient(teacher)
-        log_s = jnp.logaddexp(jnp.log(share) + teacher, jnp.log1p(-share) + log_s)
-    log_weights = _log_weights(log_s, norm, delta)
+    logits = scores[0] / shared["temperature"]
+    log_weights = raw_log_weights(scores, masks, shared["share"], norm=norm, delta=delta)
     if not weight_gradient:
         log_weights = jax.lax.stop_gradient(log_weights)
     return {

@@ -29,6 +29,8 @@ from tvdim_jax.losses.pairs import (
     has_one_positive,
 )
 from tvdim_jax.losses.stream import walk
+from tvdim_jax.losses.tiles import AxisName
+from tvdim_jax.precision import varying
 
 _Words = tuple[dict[str, jax.Array], dict[str, jax.Array]]
 
@@ -57,7 +59,7 @@ class StreamedPairs(Pairs):
     block: int
     scores: ScoreSpec
     one_positive: bool
-    axis_name: str | None
+    axis_name: AxisName | None
 
     @property
     def single(self) -> bool:
@@ -127,7 +129,7 @@ def pairs_of(
     *,
     params: Any = (),
     block_size: int | None = None,
-    axis_name: str | None = None,
+    axis_name: AxisName | None = None,
     masks: MaskWords,
 ) -> Pairs:
     """All pairs of x and y under a critic; for the arguments see `tvdim_jax.losses.pairwise`.
@@ -137,6 +139,9 @@ def pairs_of(
     """
     _check(block_size, masks)
     num_x, num_y = leading_size("x", x), leading_size("y", y)
+    if axis_name is not None:
+        _check_split("x", x, axis_name)
+        _check_split("y", y, axis_name)
     spec = check_critic(critic, params, x, y)
     jax.eval_shape(partial(pair_masks, (num_x, num_y), **masks))  # raises what it would raise
     one_positive = has_one_positive(masks)
@@ -158,16 +163,22 @@ def pairs_of(
     )
 
 
-def _words(prefix: str, num: int, masks: MaskWords, axis_name: str | None) -> dict[str, jax.Array]:
+def _words(
+    prefix: str, num: int, masks: MaskWords, axis_name: AxisName | None
+) -> dict[str, jax.Array]:
     """The words of one side as `one_tile.Side` wants them; indices count through all devices."""
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * num
     index = first + jnp.arange(num, dtype=jnp.int32)
     given = {word: masks.get(f"{prefix}_{word}") for word in ("positive_id", "where", "group_id")}
-    words = {word: jnp.asarray(value) for word, value in given.items() if value is not None}
+    words = {
+        word: jnp.asarray(value, bool if word == "where" else None)
+        for word, value in given.items()
+        if value is not None
+    }
     return {"index": index, "positive_id": index} | words
 
 
-def _rank(ids: jax.Array, axis_name: str | None) -> jax.Array:
+def _rank(ids: jax.Array, axis_name: AxisName | None) -> jax.Array:
     """How many before each entry have its id, int32 `[N]`, counted over all devices."""
     every = ids if axis_name is None else jax.lax.all_gather(ids, axis_name, tiled=True)
     order = jnp.argsort(every, stable=True)
@@ -184,15 +195,25 @@ def _each(words: _Words, more: Callable[[dict[str, jax.Array]], dict[str, jax.Ar
     return words[0] | more(words[0]), words[1] | more(words[1])
 
 
-def _num_devices(axis_name: str | None) -> int:
+def _num_devices(axis_name: AxisName | None) -> int:
     return 1 if axis_name is None else jax.lax.axis_size(axis_name)
 
 
-def _check(block_size: int | None, masks: MaskWords) -> None:
-    if block_size is not None and block_size < 1:
+def _check_split(side: str, tree: Any, axis_name: AxisName) -> None:
+    """Raises ValueError for a side that every device holds whole: it would count many times."""
+    known = varying(jax.lax.axis_index(axis_name))  # nothing where types are not checked
+    if known and not any(known & varying(leaf) for leaf in jax.tree.leaves(tree)):
         raise ValueError(
-            f"block_size: got {block_size}, wanted at least 1, or None to let the memory that a "
-            "tile takes decide"
+            f"{side}: got the same rows on every device of {axis_name!r}, wanted the shard of "
+            f"each; split {side} over that axis with in_specs, or leave out axis_name"
+        )
+
+
+def _check(block_size: int | None, masks: MaskWords) -> None:
+    if block_size is not None and (not isinstance(block_size, int) or block_size < 1):
+        raise ValueError(
+            f"block_size: got {block_size}, wanted an integer of at least 1, or None to let the "
+            "memory that a tile takes decide"
         )
     for word in ("where", "positive_mask"):
         if masks.get(word) is not None:

@@ -6,6 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from tvdim_jax.precision import varying
+
+AxisName = str | tuple[str, ...]
+"""A mapped axis of devices, or several that count as one."""
+
 
 class Block(NamedTuple):
     """A run of examples.
@@ -33,12 +38,17 @@ def for_each_tile(
       carry: tree of arrays.
     """
     size_x, size_y = (-(-num // -(-num // block)) for num in (num_x, num_y))
-    per_row = -(-num_y // size_y)
 
-    def step(t: jax.Array, carry: Any) -> Any:
-        return visit(_block(t // per_row, num_x, size_x), _block(t % per_row, num_y, size_y), carry)
+    def row_of_tiles(i: jax.Array, carry: Any) -> Any:
+        rows = _block(i, num_x, size_x)
 
-    return jax.lax.fori_loop(0, -(-num_x // size_x) * per_row, step, carry)
+        def step(j: jax.Array, carry: Any) -> Any:
+            return visit(rows, _block(j, num_y, size_y), carry)
+
+        return jax.lax.fori_loop(0, -(-num_y // size_y), step, carry)
+
+    # Two loops, as the number of all tiles may pass the largest int32.
+    return jax.lax.fori_loop(0, -(-num_x // size_x), row_of_tiles, carry)
 
 
 def _block(i: jax.Array, num: int, size: int) -> Block:
@@ -72,7 +82,7 @@ def add(tree: Any, part: Any, block: Block, axis: int) -> Any:
 
 
 def round_the_ring(
-    axis_name: str | None,
+    axis_name: AxisName | None,
     visit: Callable[[Any, Any], tuple[Any, Any]],
     staying: Any,
     travelling: Any,
@@ -97,24 +107,18 @@ def round_the_ring(
     return jax.lax.fori_loop(0, num_devices, step, (staying, travelling))
 
 
-def vary_like(tree: Any, operands: Any, axis_name: str | None) -> Any:
+def vary_like(tree: Any, operands: Any, axis_name: AxisName | None) -> Any:
     """The tree, typed as different on each device over the axes that any operand varies over.
 
     Inside `jax.shard_map` the carry of a loop must have the type that it will have at the end.
     Outside, and where such types are not checked, nothing changes.
     """
-    axes = set().union(*(_varying(leaf) for leaf in jax.tree.leaves(operands)))
+    axes = set().union(*(varying(leaf) for leaf in jax.tree.leaves(operands)))
     if axis_name is not None:
-        axes |= {axis_name}
+        axes |= {axis_name} if isinstance(axis_name, str) else {*axis_name}
 
     def vary(leaf: Any) -> Any:
-        missing = tuple(sorted(axes - _varying(leaf)))
+        missing = tuple(sorted(axes - varying(leaf)))
         return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
 
     return jax.tree.map(vary, tree)
-
-
-def _varying(leaf: Any) -> frozenset[str]:
-    """The mapped axes over which an array's type says that it differs."""
-    kind = getattr(jax.typeof(leaf), "manual_axis_type", None)
-    return frozenset() if kind is None else kind.varying

@@ -1,6 +1,6 @@
 """Encoders and heads: inputs -> Features. No loss, no batch keys, no config."""
 
-from tvdim_jax.models.heads import ResidualHead
+from tvdim_jax.models.heads import LinearHead, ResidualHead
 from tvdim_jax.models.image.positions import resize_positions
 from tvdim_jax.models.variants import (
     IMAGE_VARIANTS,
@@ -14,6 +14,7 @@ __all__ = [
     "IMAGE_VARIANTS",
     "TEXT_VARIANTS",
     "ImageEncoder",
+    "LinearHead",
     "ResidualHead",
     "make_image_encoder",
     "make_text_encoder",

@@ -1,4 +1,4 @@
-"""The projection head between an encoder and the space in which features are compared."""
+"""Heads between an encoder and the space in which features are compared, or classes."""
 
 import math
 from typing import Any
@@ -64,3 +64,29 @@ class ResidualHead(nn.Module):
             name="shortcut",
         )(x)
         return batch_norm(train=train, dtype=jnp.float32, name="batch_norm")(branch + shortcut)
+
+
+class LinearHead(nn.Module):
+    """A linear layer with bias on the last axis, as ALBEF projects features and tells matches.
+
+    Weight and bias start uniform in +-1 / sqrt(C), as PyTorch's linear layers do.
+
+    Attributes:
+      features: output width; 256 for ALBEF's projections, 2 for its matching head.
+      dtype: compute type of the matmul; parameters are float32.
+    """
+
+    features: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[..., C]` -> `[..., features]` float32."""
+        dense = nn.Dense(
+            self.features,
+            dtype=self.dtype,
+            kernel_init=uniform_fan_in,
+            bias_init=uniform(1.0 / math.sqrt(x.shape[-1])),
+            name="dense",
+        )
+        return dense(x).astype(jnp.float32)

@@ -2,7 +2,12 @@
 
 from tvdim_jax.objectives.amdim import make_amdim_objective
 from tvdim_jax.objectives.base import Objective
+from tvdim_jax.objectives.clip import make_clip_objective
 from tvdim_jax.objectives.lmi import make_lmi_objective
+from tvdim_jax.objectives.srcl import make_srcl_objective
 from tvdim_jax.objectives.tvdim import make_tvdim_objective
 
-__all__ = ["Objective", "make_amdim_objective", "make_lmi_objective", "make_tvdim_objective"]
+__all__ = [
+    "Objective", "make_amdim_objective", "make_clip_objective", "make_lmi_objective",
+    "make_srcl_objective", "make_tvdim_objective",
+]  # fmt: skip

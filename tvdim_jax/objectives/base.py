@@ -1,9 +1,12 @@
-"""What objectives have in common: their form, and the metrics of their scores."""
+"""What objectives have in common: their form, unit vectors, masks and metrics of their scores."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+
+from tvdim_jax.losses.masks import MaskWords
 
 Metrics = dict[str, jax.Array]
 Objective = Callable[..., tuple[jax.Array, tuple[Metrics, Any]]]
@@ -20,3 +23,27 @@ def score_metrics(summary: Mapping[str, jax.Array]) -> Metrics:
         "train/positive_score": summary["positive_score"],
         "train/hardest_negative_score": summary["hardest_negative_score"],
     }
+
+
+def image_text_masks(batch: Mapping[str, jax.Array]) -> MaskWords:
+    """Mask words of scores `[images, texts]`: what is real, and what is nobody's negative.
+
+    Args:
+      batch: "image_id", "text_id" int `[B]`, "where" bool `[B]`, True = a real row. An image
+        without text has the text id -1 and serves as a candidate alone.
+    """
+    group_id = jnp.stack([batch["image_id"], batch["text_id"]], axis=1)
+    return {
+        "x_where": batch["where"],
+        "y_where": batch["where"] & (batch["text_id"] != -1),
+        "x_group_id": group_id,
+        "y_group_id": group_id,
+    }
+
+
+def unit_norm(features: jax.Array) -> jax.Array:
+    """Features `[..., D]` over their length, in float32 at least; a zero vector stays zero."""
+    features = features.astype(jnp.promote_types(features.dtype, jnp.float32))
+    squares = jnp.sum(jnp.square(features), axis=-1, keepdims=True)
+    # At zero the root has no gradient: a vector of length under 1e-6 is left as it is.
+    return features * jax.lax.rsqrt(jnp.where(squares > 1e-12, squares, 1))

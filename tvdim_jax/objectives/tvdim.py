@@ -21,7 +21,7 @@ text loss without its weight; "train/text_scale_1" and so on, its terms; and of 
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -31,23 +31,33 @@ from tvdim_jax.features import Features
 from tvdim_jax.losses import local_scores, pairwise
 from tvdim_jax.losses.blocks import Critic
 from tvdim_jax.losses.local import RegionPool, check_region_pool
-from tvdim_jax.losses.masks import MaskWords
 from tvdim_jax.losses.ranking import Negatives, check_negatives
+from tvdim_jax.losses.similarity_regulated import Norm, check_norm
 from tvdim_jax.objectives.amdim import encode_views, image_terms, make_amdim_objective
-from tvdim_jax.objectives.base import Metrics, Objective, PairLoss, score_metrics
+from tvdim_jax.objectives.base import (
+    Metrics,
+    Objective,
+    PairLoss,
+    image_text_masks,
+    score_metrics,
+    unit_norm,
+)
 from tvdim_jax.objectives.devices import over_devices
 from tvdim_jax.prng import named_key
 
 SCALES = (1, 5, 7)
+TextLoss = Literal["ranking", "info_nce", "similarity_regulated"]
 
 
 def make_tvdim_objective(
     *,
     text_weight: float,
-    pair_loss: Literal["ranking", "info_nce"] = "ranking",
+    pair_loss: TextLoss = "ranking",
     margin: float = 0.2,
     negatives: Negatives = "all",
     temperature: float = 0.07,
+    norm: Norm = "ratio",
+    delta: float = 1.0,
     scales: Sequence[int] = SCALES,
     region_pool: RegionPool = "max",
     clip: float = 20.0,
@@ -65,10 +75,13 @@ def make_tvdim_objective(
     Args:
       text_weight: >= 0. 0 gives the AMDIM objective itself: the text is not encoded.
       pair_loss: "ranking" = `margin_ranking_loss`, sum of both directions; "info_nce" =
-        `info_nce_loss`, mean of both directions.
+        `info_nce_loss`, mean of both directions; "similarity_regulated" = the same, but that a
+        negative weighs less the nearer the global vectors of its image and text are, by cosine.
       margin: of the ranking, in cosine.
       negatives: of the ranking, see `margin_ranking_loss`.
-      temperature: > 0; of the info_nce pair loss and of the InfoNCE metrics.
+      temperature: > 0; of the pair loss, unless it ranks, and of the InfoNCE metrics.
+      norm: of similarity_regulated, see `tvdim_jax.losses.similarity_weights`.
+      delta: > 0, likewise.
       scales: heights of the image maps that meet the text, out of 1, 5, 7.
       region_pool: how the locations of a map answer the text, see `local_scores`.
       clip: soft clip of the AMDIM scores.
@@ -85,12 +98,12 @@ def make_tvdim_objective(
     Source: Qin et al. 2021 (arXiv 2106.01797); docs/training.md lists what they leave open.
     """
     _check_terms(text_weight, scales, image_loss=image_loss)
-    check_negatives(negatives)
     check_region_pool(region_pool)
     text_terms = partial(
         _text_terms,
-        loss_of=_pair_loss(pair_loss, margin, negatives, temperature),
+        loss_of=_pair_loss(pair_loss, margin, negatives, temperature, norm=norm, delta=delta),
         critic=partial(_text_critic, region_pool=region_pool),
+        regulated=pair_loss == "similarity_regulated",
         scales=scales,
         temperature=temperature,
     )
@@ -107,20 +120,28 @@ def make_tvdim_objective(
         step: jax.Array | int,
     ) -> tuple[jax.Array, tuple[Metrics, Any]]:
         del step  # no schedule
-        views, variables = encode_views(params, variables, batch["views"], apply=apply, key=key)
-        tokens = batch["token_ids"], batch["token_valid"]
-        text, variables = apply.text(
-            params, variables, *tokens, train=True, key=named_key(key, "text_dropout")
-        )
-        rows = views, _unit_norm(text.global_features)[:, None, :], _masks(batch)
+        rows, variables = _encode(params, variables, batch, apply=apply, key=key)
         text_loss, metrics = over_devices(text_terms, mesh, (), rows)
         loss = text_weight * text_loss
         if image_loss:
-            image_part, image_metrics = image_terms(views, key=key, clip=clip, mesh=mesh)
+            image_part, image_metrics = image_terms(rows[0], key=key, clip=clip, mesh=mesh)
             loss, metrics = image_part + loss, image_metrics | metrics
         return loss, (metrics, variables)
 
     return objective
+
+
+def _encode(
+    params: Any, variables: Any, batch: Mapping[str, Any], *, apply: Any, key: jax.Array
+) -> tuple[Any, Any]:
+    """Rows (both views, unit texts `[B, 1, D]`, masks), and the new variables."""
+    views, variables = encode_views(params, variables, batch["views"], apply=apply, key=key)
+    tokens = batch["token_ids"], batch["token_valid"]
+    text, variables = apply.text(
+        params, variables, *tokens, train=True, key=named_key(key, "text_dropout")
+    )
+    rows = views, unit_norm(text.global_features)[:, None, :], image_text_masks(batch)
+    return rows, variables
 
 
 def _text_terms(
@@ -130,16 +151,23 @@ def _text_terms(
     axis_name: str | None,
     loss_of: PairLoss,
     critic: Critic,
+    regulated: bool,
     scales: Sequence[int],
     temperature: float,
 ) -> tuple[jax.Array, Metrics]:
     """L_text (scalar) and its metrics."""
     del params
     views, tokens, masks = rows
+    if regulated:
+        critic = _with_similarity(critic)
+
+    def regions_of(view: Features, scale: int) -> Any:
+        regions = _unit_regions(view, scale)
+        return (regions, _unit_regions(view, 1)) if regulated else regions
 
     def mean_of_views(loss: PairLoss, scale: int) -> Any:
         of_views = [
-            loss(critic, _unit_regions(view, scale), tokens, axis_name=axis_name, **masks)
+            loss(critic, regions_of(view, scale), tokens, axis_name=axis_name, **masks)
             for view in views
         ]
         return jax.tree.map(lambda a, b: (a + b) / 2, *of_views)
@@ -150,8 +178,18 @@ def _text_terms(
     return loss, {"train/text_loss": loss, **terms, **score_metrics(summary)}
 
 
-def _pair_loss(pair_loss: str, margin: float, negatives: Negatives, temperature: float) -> PairLoss:
+def _pair_loss(
+    pair_loss: str,
+    margin: float,
+    negatives: Negatives,
+    temperature: float,
+    *,
+    norm: Norm,
+    delta: float,
+) -> PairLoss:
     """The chosen loss of images against texts, its options checked."""
+    check_negatives(negatives)
+    check_norm(norm, delta)
     if not margin > 0:
         raise ValueError(f"margin: got {margin}, wanted a number above 0; 0.2 is usual for cosines")
     if not temperature > 0:
@@ -162,8 +200,13 @@ def _pair_loss(pair_loss: str, margin: float, negatives: Negatives, temperature:
         return partial(pairwise.margin_ranking_loss, margin=margin, negatives=negatives)
     if pair_loss == "info_nce":
         return partial(pairwise.info_nce_loss, temperature=temperature)
+    if pair_loss == "similarity_regulated":
+        return partial(
+            pairwise.similarity_regulated_loss, temperature=temperature, norm=norm, delta=delta
+        )
     raise ValueError(
-        f"pair_loss: got {pair_loss!r}, wanted 'ranking' or 'info_nce'; the method ranks"
+        f"pair_loss: got {pair_loss!r}, wanted one of {', '.join(get_args(TextLoss))}; the method "
+        "ranks"
     )
 
 
@@ -175,31 +218,20 @@ def _text_critic(
     return local_scores(regions, tokens, region_pool=region_pool)
 
 
-def _masks(batch: Mapping[str, Any]) -> MaskWords:
-    """Mask words of scores `[images, texts]`: what is real, and what is nobody's negative."""
-    group_id = jnp.stack([batch["image_id"], batch["text_id"]], axis=1)
-    return {
-        "x_where": batch["where"],
-        "y_where": batch["where"] & (batch["text_id"] != -1),
-        "x_group_id": group_id,
-        "y_group_id": group_id,
-    }
+def _with_similarity(critic: Critic) -> Critic:
+    """The critic on (regions, global vector) of images, with the cosines of the latter beside it.
+
+    A global vector is one region, whose pooled cosine is the cosine.
+    """
+    return lambda params, x, tokens: tuple(critic(params, each, tokens) for each in x)
 
 
 def _unit_regions(view: Features, scale: int) -> jax.Array:
     """Unit vectors `[B, scale^2, D]` of one view at one scale."""
     if scale == 1:
-        return _unit_norm(view.global_features[:, None, :])
+        return unit_norm(view.global_features[:, None, :])
     local_map = view.local_features[scale]
-    return _unit_norm(local_map.reshape(local_map.shape[0], scale * scale, local_map.shape[-1]))
-
-
-def _unit_norm(features: jax.Array) -> jax.Array:
-    """Features `[..., D]` over their length, in float32 at least; a zero vector stays zero."""
-    features = features.astype(jnp.promote_types(features.dtype, jnp.float32))
-    squares = jnp.sum(jnp.square(features), axis=-1, keepdims=True)
-    # At zero the root has no gradient: a vector of length under 1e-6 is left as it is.
-    return features * jax.lax.rsqrt(jnp.where(squares > 1e-12, squares, 1))
+    return unit_norm(local_map.reshape(local_map.shape[0], scale * scale, local_map.shape[-1]))
 
 
 def _check_terms(text_weight: float, scales: Sequence[int], *, image_loss: bool) -> None:

@@ -1,0 +1,1 @@
+"""How the claims of LMI are measured: see `benchmarks/claims_lmi.py`."""
