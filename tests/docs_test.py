@@ -12,6 +12,7 @@ from tests.reference import numpy_losses
 
 ROOT = Path(__file__).parents[1]
 N, D, TEMPERATURE = 16, 8, 0.5
+MIB, GIB = 2**20, 2**30
 X, Y = np.random.default_rng(0).normal(size=(2, N, D)).astype(np.float32) / 2
 
 
@@ -32,10 +33,10 @@ def blocks():
 
 
 def test_five_lines_give_one_value_and_gradient_however_they_are_split(blocks):
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     expected = numpy_losses.info_nce_loss(X @ Y.T, temperature=TEMPERATURE)
     gradients = []
-    for names in blocks:
+    for names in blocks[:3]:
         value = jax.jit(names["loss"])(TEMPERATURE, X, Y)
         np.testing.assert_allclose(value, expected, rtol=1e-5)
         gradients.append(jax.device_get(names["gradient"](TEMPERATURE, X, Y)))
@@ -46,8 +47,22 @@ def test_five_lines_give_one_value_and_gradient_however_they_are_split(blocks):
         np.testing.assert_allclose(by_y, gradients[0][2], atol=1e-6)
 
 
-def test_last_block_uses_all_devices(blocks):
-    assert blocks[-1]["mesh"].size == 8
+def test_block_of_the_ring_uses_all_devices(blocks):
+    assert blocks[2]["mesh"].size == 8
+
+
+def test_regions_and_tokens_of_the_docs_equal_the_loop(blocks):
+    regions, tokens = (
+        np.random.default_rng(1).normal(size=(N, many, D)).astype(np.float32) for many in (5, 3)
+    )
+    scores = np.einsum("nrd,mtd->nmrt", regions, tokens).max(2).mean(2)
+    np.testing.assert_allclose(
+        jax.jit(blocks[3]["loss"])(TEMPERATURE, regions, tokens),
+        numpy_losses.info_nce_loss(scores, temperature=TEMPERATURE),
+        rtol=1e-5,
+    )
+    gradients = blocks[3]["gradient"](TEMPERATURE, regions, tokens)
+    assert all(np.abs(each).max() > 1e-3 for each in gradients)
 
 
 def test_losses_of_the_readme_run():
@@ -70,8 +85,104 @@ def test_losses_of_the_readme_run():
     )
 
 
+def record_of(name):
+    return json.loads((ROOT / "benchmarks" / "results" / name).read_text())
+
+
+def tables_of(page):
+    """Rows of each table of the docs as cells, by the cells of its head."""
+    found = {}
+    for table in re.findall(r"(?:^\|.*\|\n)+", (ROOT / page).read_text(), flags=re.MULTILINE):
+        head, _, *rows = (tuple(line.strip("| \n").split(" | ")) for line in table.splitlines())
+        found[head] = rows
+    return found
+
+
+def costs(*columns):
+    return tables_of("docs/bounds.md")["loss", *columns]
+
+
+def test_memory_of_the_docs_is_that_of_the_record():
+    record = record_of("losses.json")
+    rows = [row for row in record["memory"] if "dense_bytes" in row]
+    assert costs("batch", "at once", "streamed", "ratio") == [
+        (
+            row["case"],
+            f"{row['batch']:,}",
+            f"{row['dense_bytes'] / MIB:,.0f}",
+            f"{row['streamed_bytes'] / MIB:,.1f}",
+            f"{row['dense_bytes'] / row['streamed_bytes']:.3g}",
+        )
+        for row in rows
+    ]
+    assert costs("at once", "streamed") == [
+        (row["case"], f"{row['dense_batch']:,}", f"{row['streamed_batch']:,}")
+        for row in record["limits"]
+    ]
+    assert costs("batch of the ring", "ring", "all-gather") == [
+        (
+            row["case"],
+            f"{row['batch']:,}",
+            f"{row['ring_bytes'] / MIB:,.1f}",
+            f"{row['all_gather_bytes'] / MIB:,.0f}",
+        )
+        for row in record["ring"]
+        if "all_gather_bytes" in row
+    ]
+    assert {row["all_gathers"] for row in record["ring"]} == {0}
+
+
+def test_times_of_the_docs_are_those_of_the_record():
+    others = ("dense", "torch_eager", "torch_compile", "open_clip_chunked")
+    largest = {row["case"]: row for row in record_of("losses.json")["time"]}
+    head = ("batch", "at once", "PyTorch eager", "torch.compile", "open_clip, chunked")
+    assert costs(*head) == [
+        (
+            case,
+            f"{row['batch']:,}",
+            *(f"{row['over'][other]:.2f}" if other in row["over"] else "-" for other in others),
+        )
+        for case, row in largest.items()
+    ]
+
+
+def test_every_missed_goal_is_in_the_docs():
+    missed = [
+        goal
+        for goal in record_of("losses.json")["goals"]
+        if not goal["met"] or goal["stretch_met"] is False
+    ]
+    assert tables_of("docs/bounds.md")["missed", "got", "goal", "harder goal"] == [
+        (
+            goal["what"],
+            f"{goal['got']:.4g}",
+            f"{goal['wanted']:g}",
+            "-" if goal["stretch"] is None else f"{goal['stretch']:g}",
+        )
+        for goal in missed
+    ]
+    (worst,) = (goal for goal in missed if not goal["met"])
+    assert worst["what"] == "lmi B=64: seconds over published_pair_loop"
+    page = " ".join((ROOT / "docs" / "bounds.md").read_text().split())
+    assert f"{1 / worst['got']:.0f} times faster than the pair loop" in page
+
+
+def test_memory_on_an_h200_of_the_docs_is_that_of_the_record():
+    record = record_of("losses_h200_compiled.json")
+    assert all(goal["met"] for goal in record["goals"])
+    assert costs("batch", "block", "GiB") == [
+        (
+            row["case"],
+            f"{row['batch']:,}",
+            f"{row['block_size']:,}",
+            f"{row['streamed_bytes'] / GIB:.2f}",
+        )
+        for row in record["compiled"]
+    ]
+
+
 def test_estimates_of_the_docs_are_those_of_the_record():
-    record = json.loads((ROOT / "benchmarks" / "results" / "mi_estimation.json").read_text())
+    record = record_of("mi_estimation.json")
     page = (ROOT / "docs" / "bounds.md").read_text()
     names = ("mean_absolute_error", "mean_error", "largest_error", "std_over_seeds")
     for total in record["bounds"]:

@@ -1,6 +1,5 @@
 """TVDIM against the equations of the spec, its masks, and AMDIM at weight 0."""
 
-import math
 from functools import partial
 from types import SimpleNamespace
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.reference import linear_encoders as encoders
 from tests.reference import numpy_losses
 from tests.reference.linear_encoders import BATCH, DEPTH, apply_image, apply_text, inputs
 from tests.reference.losses import quick_jit
@@ -18,12 +18,10 @@ from tvdim_jax.objectives import make_amdim_objective, make_tvdim_objective
 from tvdim_jax.prng import named_key
 
 KEY = jax.random.key(5)
-GLOBAL = "mi_image_text_nats loss_over_log_n positive_score hardest_negative_score"
-GLOBAL_METRICS = {f"train/{name}" for name in GLOBAL.split()}
 WEIGHTS = {"norm": "softmax", "delta": 4.0, "temperature": 0.2}
 REGULATED = WEIGHTS | {"pair_loss": "similarity_regulated"}
-IMAGE = "loss 1_to_5 1_to_7 5_to_5 regularizer"
-IMAGE_METRICS = {f"train/image_{name}" for name in IMAGE.split()}
+TERMS = ("loss", "1_to_5", "1_to_7", "5_to_5", "regularizer")
+IMAGE_METRICS = {f"train/image_{name}" for name in TERMS}
 
 
 def refuse_text(*arguments, **options):
@@ -101,7 +99,7 @@ def test_total_is_amdim_plus_the_weighted_text_loss(objective_options, scales, l
     np.testing.assert_allclose(metrics["train/text_loss"], expected, rtol=1e-5)
     np.testing.assert_allclose(total, metrics["train/image_loss"] + 0.7 * expected, rtol=1e-5)
     text_metrics = {"train/text_loss"} | {f"train/text_scale_{scale}" for scale in scales}
-    assert set(metrics) == IMAGE_METRICS | GLOBAL_METRICS | text_metrics
+    assert set(metrics) == IMAGE_METRICS | encoders.SCORE_METRICS | text_metrics
     assert all(value.shape == () and value.dtype == jnp.float32 for value in metrics.values())
     assert variables["batch_stats"] == {"image": 2.0, "text": 2.0}  # view 1, view 2, text
 
@@ -133,7 +131,7 @@ def test_global_metrics_equal_the_loop():
     bound = np.mean([numpy_losses.info_nce_lower_bound(table / 0.3) for table in views])
     np.testing.assert_allclose(metrics["train/mi_image_text_nats"], bound, rtol=1e-4)
     loss = np.mean([numpy_losses.info_nce_loss(t, temperature=0.3, symmetric=False) for t in views])
-    np.testing.assert_allclose(metrics["train/loss_over_log_n"], loss / math.log(BATCH), rtol=1e-5)
+    np.testing.assert_allclose(metrics["train/loss_over_log_n"], loss / np.log(BATCH), rtol=1e-5)
     np.testing.assert_allclose(
         metrics["train/positive_score"], np.mean([np.diag(table) for table in views]), rtol=1e-4
     )

@@ -9,6 +9,12 @@ import numpy as np
 from tvdim_jax.features import Features
 
 BATCH, DEPTH, LENGTH, VOCABULARY = 5, 6, 4, 11
+SCORE_METRICS = {
+    "train/mi_image_text_nats",
+    "train/loss_over_log_n",
+    "train/positive_score",
+    "train/hardest_negative_score",
+}
 
 
 def apply_image(params, variables, images, *, train, key):

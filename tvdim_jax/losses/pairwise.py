@@ -10,9 +10,9 @@ in memory that grows with N + M instead of N M, and so for every loss here. Each
 and the mask words of its namesake, but `where` and `positive_mask`, which are `[N, M]` themselves.
 
 Wrap the call in `jax.jit`: called eagerly, it traces critic and loss anew each time. Gradients go
-backwards only; `jax.jvp`, `jax.jacfwd` and `jax.hessian` stop at the streamed form. Over devices take
-them outside the mapped function. Inside `jax.shard_map` with `check_vma` on they are right as they
-are; inside `jax.pmap` take `jax.lax.pmean` of the parameters' gradients, never `psum`.
+backwards only; `jax.jvp`, `jax.jacfwd` and `jax.hessian` stop at the streamed form. Over devices
+take them outside the mapped function. Inside `jax.shard_map` with `check_vma` on they are right as
+they are; inside `jax.pmap` take `jax.lax.pmean` of the parameters' gradients, never `psum`.
 
 Args of all:
   critic: `critic(params, x_tile, y_tile) -> scores [n, m]` of any n of x and m of y, a pure
