@@ -61,20 +61,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--report", type=Path, help="page for the tables; nothing is trained")
     args = parser.parse_args(arguments)
     try:
+        jobs = [] if args.report else jobs_of(args)
+        todo = [job for job in jobs if not is_done(job, args)]
         if args.report:
             write_report(args.report, read_runs(args.out))
-            return
-        run_all(args)
     except ValueError as error:
         parser.error(str(error))
+    if jobs:
+        say(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them done before")
+    run_all(todo, args)
     print(report(read_runs(args.out)))
 
 
-def run_all(args: argparse.Namespace) -> None:
-    """Every job without a record, seed by seed; a line each, with the time that is left."""
-    jobs = jobs_of(args)
-    todo = [job for job in jobs if not is_done(job, args)]
-    say(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them done before")
+def run_all(todo: list[Job], args: argparse.Namespace) -> None:
+    """Runs what has no record, seed by seed; a line each, with the time that is left."""
     start = time.perf_counter()
     for count, job in enumerate(todo, start=1):
         say(f"{job}: {count} of {len(todo)}")
@@ -131,6 +131,8 @@ def run(job: Job, args: argparse.Namespace) -> dict[str, Any]:
         "device": device_name(),
         "versions": versions(),
         "fields": changed_fields(job, args),
+        "num_steps": config.train.num_steps,
+        "batch_size": config.train.batch_size,
         "num_train": len(splits.train),
         "num_test": len(splits.test),
         "last_metrics": trained.metrics,

@@ -23,6 +23,8 @@ COMPARED = (
     ("global_info_nce", "image_only"),
 )
 
+_WAYS = ("image_to_text", "text_to_image")
+
 Run = Mapping[str, Any]
 
 
@@ -41,7 +43,7 @@ def figures(run: Run) -> dict[str, float]:
     found = [whole, regions]
     if retrieval := results.get("retrieval"):
         best = next(retrieval[name] for name in ("sum", "local", "global") if name in retrieval)
-        found += [best["image_to_text_R@10"], best["text_to_image_R@10"]]
+        found += [best[f"{way}_R@10"] for way in _WAYS]
     if pointing := results.get("pointing"):
         found += [pointing["hits"], pointing["swapped"]]
     return dict(zip(COLUMNS, found, strict=False))
@@ -53,7 +55,8 @@ def report(runs: Sequence[Run]) -> str:
     for name, arms in SETS.items():
         of_set = [run for run in runs if run["set"] == name]
         if of_set:
-            parts += [_heading(name, of_set), _arms(arms, of_set), _differences(of_set)]
+            tables = _arms(arms, of_set), _pointing(arms, of_set), _differences(of_set)
+            parts += [_heading(name, of_set), *tables]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -61,8 +64,10 @@ def write_report(path: Path, runs: Sequence[Run]) -> None:
     """Puts the tables between the two markers of a page.
 
     Raises:
-      ValueError: the page has no such markers.
+      ValueError: no runs, or the page has no such markers.
     """
+    if not runs:
+        raise ValueError("got a folder without records, wanted that of a study; set --out")
     page = path.read_text(encoding="utf-8")
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -72,14 +77,14 @@ def write_report(path: Path, runs: Sequence[Run]) -> None:
 
 
 def _heading(name: str, runs: Sequence[Run]) -> str:
-    seeds = sorted({run["seed"] for run in runs})
+    seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
     devices = sorted({run["device"] for run in runs})
-    steps = sorted({run["fields"]["train.num_steps"] for run in runs})
+    steps = sorted({run["num_steps"] for run in runs})
     updates = " or ".join(f"{num:,}" for num in steps)
     first = runs[0]
     return (
-        f"**{name}**: {updates} updates of {first['fields']['train.batch_size']} images, "
-        f"{len(seeds)} seeds, {first['num_test']:,} test images, {', '.join(devices)}. Percent, "
+        f"**{name}**: {updates} updates of {first['batch_size']} images, "
+        f"seeds {seeds}, {first['num_test']:,} test images, {', '.join(devices)}. Percent, "
         "mean ± standard deviation over the seeds."
     )
 
@@ -96,6 +101,16 @@ def _arms(arms: Iterable[str], runs: Sequence[Run]) -> str:
     return _table(["arm", *COLUMNS, "CPU minutes"], rows)
 
 
+def _pointing(arms: Iterable[str], runs: Sequence[Run]) -> str:
+    """How far above chance the worst seed of each arm points."""
+    found: dict[str, list[float]] = {arm: [] for arm in arms}
+    for run in runs:
+        if pointing := run["results"].get("pointing"):
+            found[run["arm"]].append(pointing["hits"] / pointing["chance"])
+    worst = [f"{arm} {min(shares):.1f}" for arm, shares in found.items() if shares]
+    return f"Pointing in units of chance, the worst seed: {', '.join(worst)}." if worst else ""
+
+
 def _baselines(runs: Sequence[Run]) -> list[list[str]]:
     results = [run["results"] for run in runs]
     chance = [each["retrieval"]["chance"] for each in results if "retrieval" in each]
@@ -109,9 +124,6 @@ def _baselines(runs: Sequence[Run]) -> list[list[str]]:
         centre = f"{100 * pointing[0]['centre']:.1f}"
         rows.append(["always the centre", "-", "-", "-", "-", centre, "-", "-"])
     return rows
-
-
-_WAYS = ("image_to_text", "text_to_image")
 
 
 def _differences(runs: Sequence[Run]) -> str:

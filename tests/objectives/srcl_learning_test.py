@@ -1,4 +1,4 @@
-"""Matching alone and masked words alone learn on pictures of two colours and their names."""
+"""Matching alone and masked words alone learn on pictures of one colour and its name."""
 
 from functools import partial
 
@@ -21,35 +21,33 @@ from tvdim_jax.objectives import make_srcl_objective
 from tvdim_jax.prng import step_key
 
 pytestmark = pytest.mark.slow
-NUM_COLOURS, FIRST_WORD, BATCH = 4, 5, 64
+NUM_COLOURS, FIRST_WORD, BATCH = 8, 5, 64
 
 
 def batch_of(key):
-    """Each half of an image has a colour, each text names the upper, then the lower one."""
-    colours = jax.random.randint(jax.random.fold_in(key, 0), (BATCH, 2), 0, NUM_COLOURS)
+    """Images of one colour, and its name: a text of one word, which the image alone tells."""
+    colours = jax.random.randint(jax.random.fold_in(key, 0), (BATCH,), 0, NUM_COLOURS)
     table = jnp.asarray(np.random.default_rng(0).normal(size=(NUM_COLOURS, 3)), jnp.float32)
-    view = jnp.repeat(table[colours], SIDE // 2, axis=1)[:, :, None]
     noise = jax.random.normal(jax.random.fold_in(key, 1), (BATCH, SIDE, SIDE, 3))
-    words = jnp.concatenate([jnp.full((BATCH, 1), 2), FIRST_WORD + colours], axis=1)
-    token_ids = jnp.pad(words, ((0, 0), (0, LENGTH - 3)))
-    name = NUM_COLOURS * colours[:, 0] + colours[:, 1]  # equal pictures are nobody's negatives
+    words = jnp.stack([jnp.full(BATCH, 2), FIRST_WORD + colours], axis=1)
+    token_ids = jnp.pad(words, ((0, 0), (0, LENGTH - 2)))
     return {
-        "view": jnp.broadcast_to(view, noise.shape) + 0.1 * noise,
+        "view": table[colours][:, None, None] + 0.1 * noise,
         "token_ids": token_ids,
         "token_valid": token_ids > 0,
-        "image_id": name,
-        "text_id": name,
+        "image_id": colours,  # equal pictures are nobody's negatives
+        "text_id": colours,
         "where": jnp.ones(BATCH, bool),
     }
 
 
 def train(num_steps, **options):
     """Mean metrics of the last 50 steps of a fresh run, each on new pictures."""
-    modules = nets(width=24, depth=1, heads=2, dropout=0.1)
+    modules = nets(width=32, depth=1, heads=4, dropout=0.1)
     objective = make_srcl_objective(
         vocab_size=VOCABULARY, mask_id=MASK_ID, matching_group=16, **options
     )
-    tx = optax.adam(optax.warmup_cosine_decay_schedule(0, 3e-3, 50, num_steps))
+    tx = optax.adam(optax.warmup_cosine_decay_schedule(0, 1e-3, 50, num_steps))
     apply, root = make_apply(modules), jax.random.key(0)
 
     def update(carry, step):
@@ -67,12 +65,11 @@ def train(num_steps, **options):
 
 
 def test_matching_alone_tells_wrong_pairs():
-    metrics = train(2000, contrast_weight=0.0, word_weight=0.0)
+    metrics = train(500, contrast_weight=0.0, word_weight=0.0)
     assert metrics["train/matching_accuracy"] > 0.9  # 2/3 by always saying no
 
 
 def test_words_alone_are_read_off_the_image():
-    metrics = train(800, contrast_weight=0.0, matching_weight=0.0, mask_rate=0.3)
-    unigram = np.log(NUM_COLOURS)
-    assert metrics["train/word_loss"] < 0.5 * unigram
-    assert metrics["train/word_accuracy"] > 2 / NUM_COLOURS
+    metrics = train(500, contrast_weight=0.0, matching_weight=0.0, mask_rate=0.5)
+    assert metrics["train/word_loss"] < 0.3 * np.log(NUM_COLOURS)  # the unigram's is all of it
+    assert metrics["train/word_accuracy"] > 0.9

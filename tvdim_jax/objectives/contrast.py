@@ -121,7 +121,8 @@ def _of_rows(
 ) -> tuple[jax.Array, Metrics]:
     """Loss and metrics of the rows of all devices, of which this one holds some."""
     sides, queue = rows
-    over = partial(_over_pairs, sides, queue, axis_name=axis_name)
+    guide = "teacher" if regulation.teacher_share else None
+    over = partial(_over_pairs, sides, queue, axis_name=axis_name, guide=guide)
     both_ways = partial(_both_ways, over, one_walk=queue is None)
     temperature: dict[str, Any] = {"temperature": shared["temperature"]}
     given = temperature | {"norm": regulation.norm, "delta": regulation.delta}
@@ -161,8 +162,8 @@ def _over_pairs(
     loss: Callable[..., Any],
     *,
     axis_name: str | None,
+    guide: str | None,
     ways: tuple[str, str] = ("image", "text"),
-    guide: str = "teacher",
 ) -> Any:
     """`loss` of the anchors of the batch and the candidates of batch and queue."""
     x, y = (sides[name] for name in ways)
@@ -178,9 +179,8 @@ def _over_pairs(
         y = {name: jnp.concatenate([y[name], past[name]]) for name in y}
     for word in ("where", "group_id"):
         words |= {f"x_{word}": x[word], f"y_{word}": y[word]}
-    vectors = (
-        {name: side[name] for name in ("embedding", guide) if name in side} for side in (x, y)
-    )
+    names = ["embedding"] if guide is None else ["embedding", guide]
+    vectors = ({name: side[name] for name in names} for side in (x, y))
     return loss(_cosines, *vectors, axis_name=axis_name, **words)
 
 
