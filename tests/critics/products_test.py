@@ -170,7 +170,7 @@ def test_temperature_is_traced_and_differentiable():
         (cosine, (1.0, X, Z), "and bilinear or ConcatMLP for two widths"),
         (cosine, (0.0, X, Y), "temperature: got 0.0, wanted a number above 0 that divides"),
         (cosine, (np.nan, X, Y), "temperature: got nan, wanted a number above 0.* 0.07 is usual"),
-        (cosine, (X[0], X, Y), r"temperature: got shape \(6,\), wanted one scalar .* take dot"),
+        (cosine, (X[0], X, Y), r"temperature: got shape \(6,\), wanted one scalar above 0, given"),
         (bilinear, (KERNEL, X, Z[None]), r"and y \(1, 7, 4\), wanted \[N, D_x\] and \[M, D_y\]"),
         (bilinear, (KERNEL.T, X, Z), r"kernel: got shape \(4, 6\), wanted \(6, 4\), .* transpose"),
     ],
