@@ -22,6 +22,7 @@ _CHOICES = {
     "objective.name": OBJECTIVES,
     "objective.pair_loss": PAIR_LOSSES,
     "objective.region_pool": ("max", "mean", "log_mean_exp"),
+    "objective.norm": ("ratio", "softmax", "power"),
     "optimizer.schedule": SCHEDULES,
     "model.dtype": ("float32", "bfloat16"),
     "augment": ("cifar", "stl", "imagenet", "xray"),

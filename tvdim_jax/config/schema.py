@@ -5,7 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-PAIR_LOSSES = ("ranking", "info_nce")
+PAIR_LOSSES = ("ranking", "info_nce", "similarity_regulated")
 OBJECTIVES = ("tvdim", "amdim", "lmi")
 SOURCES = ("scenes", "captions", "coco", "mimic_cxr")
 TASKS = ("linear_probe", "knn", "retrieval")
@@ -51,7 +51,9 @@ _OBJECTIVE = {
     "image_loss": True,  # False trains on text alone
     "margin": 0.2,  # of the ranking loss, in cosine
     "negatives": "all",  # of the ranking loss: all, hardest or a number
-    "temperature": 0.07,  # of info_nce
+    "temperature": 0.07,  # of info_nce and similarity_regulated
+    "norm": "ratio",  # weights of similarity_regulated: ratio, softmax (with delta 5) or power
+    "delta": 1.0,  # sharpness of these weights; without effect in ratio
     "scales": SCALES,  # heights of the image maps that text is ranked against
     "region_pool": "max",  # over the locations of a map: max, mean, log_mean_exp
     "clip": 20.0,  # soft clip of AMDIM's scores
