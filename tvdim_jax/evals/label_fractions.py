@@ -134,7 +134,7 @@ def _rows_to_show_all(shows: np.ndarray) -> list[int]:
     front: list[int] = []
     for value in np.argsort(shows.sum(axis=0), kind="stable"):
         if shows[:, value].any() and not shows[front, value].any():
-            front.append(int(shows[:, value].argmax()))
+            front.append(int(np.argmax(shows[:, value])))
     return front
 
 
