@@ -29,13 +29,17 @@ negative must get the neutral value of its accumulator.
 """
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Pairs(abc.ABC):
-    """All pairs of N anchors and M candidates, and the two directions in which to read them."""
+    """All pairs of N anchors and M candidates, and the two directions in which to read them.
 
-    @property
-    @abc.abstractmethod
-    def single(self) -> bool:
-        """Whether it is known that no anchor has more than one positive, in both directions."""
+    Attributes:
+      single: whether it is known that no anchor has more than one positive, in both directions.
+      axis_name: the mapped axis whose devices share the anchors, or None.
+    """
+
+    single: bool
+    axis_name: AxisName | None = None
 
     @property
     @abc.abstractmethod
@@ -77,13 +81,15 @@ class Pairs(abc.ABC):
         The largest number of positives of an anchor, and a static bound on it.
         """
 
-    @abc.abstractmethod
     def total(self, values: jax.Array) -> jax.Array:
         """Sum `[...]` of values `[..., N]` over the anchors, those of all devices."""
+        total = jnp.sum(values, axis=-1)
+        return total if self.axis_name is None else jax.lax.psum(total, self.axis_name)
 
-    @abc.abstractmethod
     def maximum(self, values: jax.Array) -> jax.Array:
         """Maximum `[...]` of values `[..., N]` over the anchors; a constant to gradients."""
+        best = jax.lax.stop_gradient(jnp.max(values, axis=-1))
+        return best if self.axis_name is None else jax.lax.pmax(best, self.axis_name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,19 +99,10 @@ class DensePairs(Pairs):
     Attributes:
       scores: tuple of arrays `[..., N, M]`, float32 or float64.
       masks: of the same shape.
-      one_positive: see `Pairs.single`.
-      axis_name: a mapped axis of size 1 over which totals are to be known as equal.
     """
 
     scores: tuple[jax.Array, ...]
     masks: PairMasks
-    one_positive: bool
-    axis_name: AxisName | None = None
-
-    @property
-    def single(self) -> bool:
-        """See `Pairs`, as all the others."""
-        return self.one_positive
 
     @property
     def num_scores(self) -> int:
@@ -143,16 +140,6 @@ class DensePairs(Pairs):
         )
         return self, largest, max(positive.shape[-2:])
 
-    def total(self, values: jax.Array) -> jax.Array:
-        """Sum over the last axis."""
-        total = jnp.sum(values, axis=-1)
-        return total if self.axis_name is None else jax.lax.psum(total, self.axis_name)
-
-    def maximum(self, values: jax.Array) -> jax.Array:
-        """Maximum over the last axis."""
-        best = jax.lax.stop_gradient(jnp.max(values, axis=-1))
-        return best if self.axis_name is None else jax.lax.pmax(best, self.axis_name)
-
 
 def as_pairs(
     scores: ArrayLike | Pairs, masks: MaskWords, *others: ArrayLike | None, most_scores: int = 1
@@ -178,7 +165,7 @@ def as_pairs(
     return DensePairs(
         tuple(matrix.astype(dtype) for matrix in matrices),
         pair_masks(matrices[0].shape, **masks),
-        one_positive=has_one_positive(masks),
+        single=has_one_positive(masks),
     )
 
 

@@ -47,8 +47,6 @@ class StreamedPairs(Pairs):
       words: those of x and of y, see `one_tile.Side`.
       block: anchors and candidates of a tile, at most.
       scores: what the critic gives for a pair.
-      one_positive: see `Pairs.single`.
-      axis_name: the mapped axis whose devices form the ring, or None.
     """
 
     critic: Critic
@@ -58,13 +56,6 @@ class StreamedPairs(Pairs):
     words: _Words
     block: int
     scores: ScoreSpec
-    one_positive: bool
-    axis_name: AxisName | None
-
-    @property
-    def single(self) -> bool:
-        """See `Pairs`, as all the others."""
-        return self.one_positive
 
     @property
     def num_scores(self) -> int:
@@ -111,16 +102,6 @@ class StreamedPairs(Pairs):
         bound = max(each["rank"].size for each in words) * _num_devices(self.axis_name)
         return dataclasses.replace(self, words=words), largest, bound
 
-    def total(self, values: jax.Array) -> jax.Array:
-        """Sum over this device's anchors, then over devices."""
-        total = jnp.sum(values, axis=-1)
-        return total if self.axis_name is None else jax.lax.psum(total, self.axis_name)
-
-    def maximum(self, values: jax.Array) -> jax.Array:
-        """Maximum over this device's anchors, then over devices."""
-        best = jax.lax.stop_gradient(jnp.max(values, axis=-1))
-        return best if self.axis_name is None else jax.lax.pmax(best, self.axis_name)
-
 
 def pairs_of(
     critic: Critic,
@@ -144,12 +125,12 @@ def pairs_of(
         _check_split("y", y, axis_name)
     spec = check_critic(critic, params, x, y)
     jax.eval_shape(partial(pair_masks, (num_x, num_y), **masks))  # raises what it would raise
-    one_positive = has_one_positive(masks)
+    known: Any = {"single": has_one_positive(masks), "axis_name": axis_name}
     if block_size is None:
         block_size = choose_block(critic, params, x, y)
         if block_size is None and _num_devices(axis_name) == 1:
             scores = tile_scores(critic, params, x, y)
-            return DensePairs(scores, pair_masks((num_x, num_y), **masks), one_positive, axis_name)
+            return DensePairs(scores, pair_masks((num_x, num_y), **masks), **known)
     return StreamedPairs(
         critic=critic,
         params=params,
@@ -158,8 +139,7 @@ def pairs_of(
         words=(_words("x", num_x, masks, axis_name), _words("y", num_y, masks, axis_name)),
         block=block_size or max(num_x, num_y),
         scores=spec,
-        one_positive=one_positive,
-        axis_name=axis_name,
+        **known,
     )
 
 
