@@ -4,6 +4,7 @@ import threading
 import numpy as np
 import pytest
 
+from tests.reference.streams import assert_same_batches, take_batches
 from tvdim_jax.data import pipeline
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.errors import BadDataError, DataError
@@ -29,19 +30,7 @@ def tokenizer(source):
 
 def take(source, tokenizer, steps: int, ledger=None, **changes) -> list[dict[str, np.ndarray]]:
     options = {**OPTIONS, "num_threads": 2, "ledger": ledger or BadExamples(), **changes}
-    stream = make_train_stream(source, tokenizer, **options)
-    try:
-        return [next(stream) for _ in range(steps)]
-    finally:
-        stream.close()
-
-
-def assert_same(batches, others) -> None:
-    assert len(batches) == len(others)
-    for batch, other in zip(batches, others, strict=True):
-        assert batch.keys() == other.keys()
-        for key in batch:
-            assert np.array_equal(batch[key], other[key]), key
+    return take_batches(make_train_stream(source, tokenizer, **options), steps)
 
 
 def test_what_a_batch_holds(source, tokenizer):
@@ -94,7 +83,7 @@ def test_without_tokenizer_the_same_images_come(source, tokenizer):
 @pytest.mark.parametrize("num_threads", [0, 1, 16])
 def test_any_number_of_threads_gives_the_same(source, tokenizer, num_threads):
     wanted = take(source, tokenizer, 6)
-    assert_same(take(source, tokenizer, 6, num_threads=num_threads), wanted)
+    assert_same_batches(take(source, tokenizer, 6, num_threads=num_threads), wanted)
 
 
 @pytest.mark.parametrize("process_count", [1, 2, 4])
@@ -112,7 +101,7 @@ def test_any_number_of_processes_gives_the_same(source, tokenizer, process_count
 def test_restart_at_every_step(source, tokenizer):
     wanted = take(source, tokenizer, 7)
     for step in range(7):
-        assert_same(take(source, tokenizer, 7 - step, start_step=step), wanted[step:])
+        assert_same_batches(take(source, tokenizer, 7 - step, start_step=step), wanted[step:])
 
 
 def test_another_seed_gives_another_stream(source, tokenizer):
@@ -187,7 +176,7 @@ def test_closing_stops_the_threads(source, tokenizer):
 def test_scenes_stream():
     batches = take(Scenes(1000, 0, 32), None, 2, image_size=32)
     assert batches[0]["image"].shape == (8, 32, 32, 3)
-    assert_same(take(Scenes(1000, 0, 32), None, 2, image_size=32, num_threads=8), batches)
+    assert_same_batches(take(Scenes(1000, 0, 32), None, 2, image_size=32, num_threads=8), batches)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.reference.mimic_tree import write_mimic_tree
+from tests.reference.streams import assert_same_batches, take_batches
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.errors import DataError
 from tvdim_jax.data.pipeline import make_train_stream
@@ -51,19 +52,7 @@ def tokenizer(source):
 
 def take(source, tokenizer, steps: int, ledger=None, **changes) -> list[dict[str, np.ndarray]]:
     options = {**OPTIONS, "num_threads": 2, "ledger": ledger or BadExamples(), **changes}
-    stream = make_sentence_stream(source, tokenizer, **options)
-    try:
-        return [next(stream) for _ in range(steps)]
-    finally:
-        stream.close()
-
-
-def assert_same(batches, others) -> None:
-    assert len(batches) == len(others)
-    for batch, other in zip(batches, others, strict=True):
-        assert batch.keys() == other.keys()
-        for key in batch:
-            assert np.array_equal(batch[key], other[key]), key
+    return take_batches(make_sentence_stream(source, tokenizer, **options), steps)
 
 
 def test_what_a_batch_holds(source, tokenizer):
@@ -170,7 +159,7 @@ def test_caption_noise_moves_the_sentences_not_the_studies(source, tokenizer):
 @pytest.mark.parametrize("num_threads", [0, 1, 16])
 def test_any_number_of_threads_gives_the_same(source, tokenizer, num_threads):
     wanted = take(source, tokenizer, 5)
-    assert_same(take(source, tokenizer, 5, num_threads=num_threads), wanted)
+    assert_same_batches(take(source, tokenizer, 5, num_threads=num_threads), wanted)
 
 
 @pytest.mark.parametrize("process_count", [1, 2, 4, 8])
@@ -190,7 +179,7 @@ def test_any_number_of_processes_gives_the_same(source, tokenizer, process_count
 def test_restart_at_every_step(source, tokenizer):
     wanted = take(source, tokenizer, 5)
     for step in range(5):
-        assert_same(take(source, tokenizer, 5 - step, start_step=step), wanted[step:])
+        assert_same_batches(take(source, tokenizer, 5 - step, start_step=step), wanted[step:])
 
 
 def test_the_shards_change_the_padding_only(source, tokenizer):
