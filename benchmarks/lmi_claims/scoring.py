@@ -17,16 +17,14 @@ from tvdim_jax.data.reports import report_sentences
 from tvdim_jax.data.sentences import sentence_table
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
+from tvdim_jax.evals import linear_probe
 from tvdim_jax.evals.features import extract
 from tvdim_jax.evals.pointing import centre_hits, chance_hits, pointing_hits
 from tvdim_jax.evals.retrieval import chance_recall_at_k, recall_at_k_by_scores
+from tvdim_jax.experiment import tasks
 from tvdim_jax.experiment.data import Splits
-from tvdim_jax.experiment.evaluation import (
-    Embed,
-    make_encoders,
-    score_labels,
-    text_batches,
-)
+from tvdim_jax.experiment.encoders import GLOBAL, Embed, make_encoders, text_batches
+from tvdim_jax.experiment.tasks.labels import labelled_parts
 from tvdim_jax.experiment.views import make_plain_view
 from tvdim_jax.losses.local import pool_regions
 
@@ -64,9 +62,11 @@ def score_arm(config: ConfigDict, splits: Splits, trained: Trained) -> dict[str,
     train = encode_images(config, trained, splits.train, config.eval.num_train_examples)
     result: dict[str, Any] = {"probe": {}}
     for name in ("global", "regions"):
-        fitted, scored = ((_vectors(part, name), part.rows) for part in (train, test))
-        found = score_labels(fitted, scored, splits, ["linear_probe"], seed=config.seed)
-        result["probe"][name] = found["linear_probe"]["metrics"]
+        fitted, scored = (
+            tasks.Images(part.rows, {GLOBAL: _vectors(part, name)}) for part in (train, test)
+        )
+        probe = linear_probe.evaluate(*labelled_parts(fitted, scored, splits), seed=config.seed)
+        result["probe"][name] = {probe.metric: probe.value}
     text = make_encoders(config, trained.model, trained.params, trained.variables).text
     if text is None or trained.tokenizer is None:
         return result

@@ -30,6 +30,25 @@ def test_errors_say_what_to_do():
         features.extract(lambda _: np.zeros((1, 4)), [])
 
 
+def test_several_kinds_in_one_pass():
+    batches = [batch([7, 3], [True, True]), batch([5, 9], [True, False])]
+    seen = []
+
+    def embed(batch):
+        seen.append(batch)
+        ids = batch["image_id"]
+        return {"map": np.stack([ids, -ids], axis=1)[:, :, None], ("a", 1): ids[:, None] / 2}
+
+    found, image_id = features.extract_all(embed, iter(batches))
+    assert len(seen) == 2
+    assert found["map"].dtype == np.float32
+    np.testing.assert_array_equal(found["map"][:, :, 0], [[7, -7], [3, -3], [5, -5]])
+    np.testing.assert_array_equal(found["a", 1], [[3.5], [1.5], [2.5]])
+    np.testing.assert_array_equal(image_id, [7, 3, 5])
+    with pytest.raises(ValueError, match=r"got shape \(1, 4\), wanted \(2, D\)"):
+        features.extract_all(lambda _: {"x": np.zeros((1, 4))}, [batches[0]])
+
+
 def test_check_features():
     features.check_features(np.zeros((1, 2)), "x")
     with pytest.raises(ValueError, match="x hold NaN or infinity: got 2 bad rows of 3"):

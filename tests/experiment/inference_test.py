@@ -14,7 +14,7 @@ from tvdim_jax.data.errors import DataError
 from tvdim_jax.data.eval_batches import make_eval_batches
 from tvdim_jax.evals.features import extract
 from tvdim_jax.experiment import inference
-from tvdim_jax.experiment.evaluation import make_encoders
+from tvdim_jax.experiment.encoders import make_encoders
 from tvdim_jax.experiment.inference import TrainedModel, TrainedRun, load, open_trained
 from tvdim_jax.experiment.model import make_model
 from tvdim_jax.experiment.run_folder import open_folder
@@ -57,7 +57,7 @@ class Folder:
 def test_images_of_any_size_as_the_evaluation_sees_them(model, images, encoders):
     assert encoders.batch_size == 16
     batches = make_eval_batches(Folder(images), image_size=32, batch_size=16)
-    wanted, rows = extract(encoders.image, batches)
+    wanted, rows = extract(lambda batch: encoders.image(batch)["global"], batches)
     features = model.encode_image(images)
     assert rows.tolist() == [0, 1, 2, 3, 4]
     assert features.shape == (5, 32)

@@ -10,6 +10,7 @@ from tests.reference.tiny_run import tiny_config
 from tvdim_jax.config import ConfigError
 from tvdim_jax.experiment import summary
 from tvdim_jax.experiment.data import make_splits
+from tvdim_jax.experiment.evaluation import Evaluation
 from tvdim_jax.experiment.summary import (
     evaluate_and_report,
     evaluate_run,
@@ -18,6 +19,7 @@ from tvdim_jax.experiment.summary import (
     mark_finished,
     results_table,
 )
+from tvdim_jax.experiment.tasks import Outcome
 from tvdim_jax.train.metrics import append_row, read_rows
 
 RETRIEVAL = {
@@ -72,28 +74,33 @@ def test_table_without_retrieval_has_no_chance():
 
 
 def test_metrics_have_their_full_names():
-    assert evaluation_row(
-        {"knn": {"metrics": {"accuracy": 0.5}, "chance": {"x": 1}}}, "scenes"
-    ) == {"eval/scenes/knn/accuracy": 0.5}
+    outcome = Outcome({"metrics": {"accuracy": 0.5}, "chance": {"x": 1}}, {})
+    assert evaluation_row({"knn": outcome}, "scenes") == {"eval/scenes/knn/accuracy": 0.5}
 
 
 @pytest.fixture
 def scored(monkeypatch):
-    """`evaluate_and_report` on given results: fn(results, workdir, tasks) -> (rows, text)."""
+    """`evaluate_and_report` on given results: fn(rows, workdir, missing) -> (rows, text)."""
 
-    def run(results, workdir, tasks=("linear_probe", "retrieval")):
+    def run(results, workdir, missing=None):
         def fake_encoders(config, model, params, variables):
             return (params, variables)
 
-        def fake_evaluate(encoders, splits, tokenizer, config, *, tasks, ledger):
+        def fake_evaluate(encoders, splits, tokenizer, config, *, tasks, ledger, with_pixels):
+            assert encoders == {
+                "trained": ("params", "stats"),
+                "random initialisation": ("random params", "random stats"),
+            }
+            assert with_pixels
             ledger.record("3.jpg", "missing file")
-            return results[encoders]
+            rows = {
+                name: {task: Outcome(result, {}) for task, result in found.items()}
+                for name, found in results.items()
+            }
+            return Evaluation(rows, missing or {})
 
         monkeypatch.setattr(summary, "make_encoders", fake_encoders)
         monkeypatch.setattr(summary, "evaluate", fake_evaluate)
-        monkeypatch.setattr(
-            summary, "pixel_baselines", lambda *_: {"raw pixels": {"linear_probe": probe(0.6)}}
-        )
         config = tiny_config(workdir)
         console = Console(file=io.StringIO(), width=120)
 
@@ -109,7 +116,7 @@ def scored(monkeypatch):
             FakeModel,
             ("params", "stats"),
             step=6,
-            tasks=tasks,
+            tasks=("linear_probe", "retrieval"),
             console=console,
         )
         return rows, console.file.getvalue()
@@ -119,8 +126,9 @@ def scored(monkeypatch):
 
 def test_files_hold_the_result_and_the_baselines(scored, tmp_path):
     results = {
-        ("params", "stats"): {"linear_probe": probe(0.9), "retrieval": RETRIEVAL},
-        ("random params", "random stats"): {"linear_probe": probe(0.7), "retrieval": RETRIEVAL},
+        "trained": {"linear_probe": probe(0.9), "retrieval": RETRIEVAL},
+        "random initialisation": {"linear_probe": probe(0.7), "retrieval": RETRIEVAL},
+        "raw pixels": {"linear_probe": probe(0.6)},
     }
     rows, text = scored(results, tmp_path)
     assert list(rows) == ["trained", "random initialisation", "raw pixels"]
@@ -146,13 +154,13 @@ def test_files_hold_the_result_and_the_baselines(scored, tmp_path):
     ]
 
 
-def test_no_labels_and_no_text_score_nothing_and_say_so(scored, tmp_path):
-    nothing = {("params", "stats"): {}, ("random params", "random stats"): {}}
-    rows, text = scored(nothing, tmp_path)
-    assert rows == {"trained": {}, "random initialisation": {}}
-    assert "nothing to score: no task of linear_probe, retrieval has" in text
+def test_what_was_not_scored_is_said(scored, tmp_path):
+    nothing = {"trained": {}, "random initialisation": {}}
+    rows, text = scored(nothing, tmp_path, {"knn": "the test part of photos has no labels"})
+    assert rows == nothing
+    assert text == "knn: not scored, as the test part of photos has no labels\n"
     assert not (tmp_path / "evals").exists()
-    assert scored(nothing, tmp_path, tasks=())[1] == ""
+    assert scored(nothing, tmp_path)[1] == ""
 
 
 def test_a_run_is_finished_once_it_is_marked(tmp_path):

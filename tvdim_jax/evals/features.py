@@ -1,11 +1,12 @@
 """Frozen features of a whole evaluation set, the tail included."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
 Batch = Mapping[str, Any]
+Name = TypeVar("Name", bound=Hashable)
 
 
 def extract(
@@ -27,23 +28,55 @@ def extract(
     Raises:
       ValueError: no real row, or `embed` gave another shape than `[B, D]`.
     """
-    features, image_ids = [], []
-    for batch in batches:
-        where = np.asarray(batch["where"], dtype=bool)
-        rows = np.asarray(embed(batch), dtype=np.float32)
-        if rows.ndim != 2 or rows.shape[0] != where.shape[0]:
+
+    def checked(batch: Batch) -> dict[str, np.ndarray]:
+        rows = np.asarray(embed(batch))
+        if rows.ndim != 2:
             raise ValueError(
                 f"embed must give one feature vector per row of the batch: got shape {rows.shape}, "
-                f"wanted ({where.shape[0]}, D); pool local features to one vector first"
+                f"wanted ({len(batch['where'])}, D); pool local features to one vector first"
             )
-        features.append(rows[where])
+        return {"features": rows}
+
+    features, image_id = extract_all(checked, batches)
+    return features["features"], image_id
+
+
+def extract_all(
+    embed: Callable[[Batch], Mapping[Name, Any]], batches: Iterable[Batch]
+) -> tuple[dict[Name, np.ndarray], np.ndarray]:
+    """Features of several kinds in one pass over the images; see `extract`.
+
+    Args:
+      embed: batch -> name -> features `[B, ...]`, always of the same names.
+      batches: see `extract`.
+
+    Returns:
+      Name -> float32 `[n, ...]`, and image_id, int64 `[n]`.
+
+    Raises:
+      ValueError: no real row, or `embed` gave another number of rows than B.
+    """
+    found: dict[Name, list[np.ndarray]] = {}
+    image_ids: list[np.ndarray] = []
+    for batch in batches:
+        where = np.asarray(batch["where"], dtype=bool)
+        for name, each in embed(batch).items():
+            rows = np.asarray(each, dtype=np.float32)
+            if rows.shape[:1] != where.shape:
+                raise ValueError(
+                    f"embed must give one feature vector per row of the batch: got shape "
+                    f"{rows.shape}, wanted ({where.shape[0]}, D); give a row for padding, too"
+                )
+            found.setdefault(name, []).append(rows[where])
         image_ids.append(np.asarray(batch["image_id"], dtype=np.int64)[where])
-    if sum(map(len, features)) == 0:
+    if sum(map(len, image_ids)) == 0:
         raise ValueError(
             "no real row to extract features from: got 0 rows with where=True; "
             "check the evaluation source and its split"
         )
-    return np.concatenate(features), np.concatenate(image_ids)
+    features = {name: np.concatenate(rows) for name, rows in found.items()}
+    return features, np.concatenate(image_ids)
 
 
 def check_features(features: np.ndarray, name: str) -> None:

@@ -17,7 +17,7 @@ from tvdim_jax.data.squares import grey_square
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.evals.features import extract
 from tvdim_jax.experiment import run_folder
-from tvdim_jax.experiment.evaluation import make_encoders, text_batches
+from tvdim_jax.experiment.encoders import GLOBAL, make_encoders, text_batches
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.views import make_plain_view
 from tvdim_jax.train.checkpoint import restore_part
@@ -73,7 +73,8 @@ class TrainedModel:
         """
         stored = self._stored(images)
         rows = _batch_rows(len(stored), self._encoders.batch_size)
-        return extract(self._encoders.image, _image_batches(stored, rows))[0]
+        batches = _image_batches(stored, rows)
+        return extract(lambda batch: self._encoders.image(batch)[GLOBAL], batches)[0]
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
         """Global features of texts, comparable with those of images by cosine.

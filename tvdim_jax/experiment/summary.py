@@ -16,14 +16,11 @@ from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import run_folder
 from tvdim_jax.experiment.data import Splits, make_splits
-from tvdim_jax.experiment.evaluation import (
-    Result,
-    evaluate,
-    make_encoders,
-    pixel_baselines,
-)
+from tvdim_jax.experiment.encoders import make_encoders
+from tvdim_jax.experiment.evaluation import evaluate
 from tvdim_jax.experiment.inference import open_trained
 from tvdim_jax.experiment.model import Model
+from tvdim_jax.experiment.tasks import Outcome, Result
 from tvdim_jax.prng import named_key
 from tvdim_jax.train import metrics
 
@@ -54,7 +51,7 @@ def evaluate_and_report(
       model: pure encoder functions.
       trained: parameters and variables.
       step: updates that the trained encoder has seen.
-      tasks: some of linear_probe, knn, retrieval.
+      tasks: some of config.TASKS; of one that misses something, the reason is printed.
       console: where the table goes.
 
     Returns:
@@ -64,27 +61,29 @@ def evaluate_and_report(
     workdir, test_name = Path(config.workdir), splits.test.name
     ledger = BadExamples(run_folder.bad_evaluation_examples_path(workdir))
     untrained = model.init(named_key(jax.random.key(config.seed), "init"))
-    rows: Rows = {}
-    with console.status("evaluating") as status:
-        for name, (params, variables) in (
-            (TRAINED, trained),
-            ("random initialisation", untrained),
-        ):
-            status.update(f"evaluating: {name}")
-            encoders = make_encoders(config, model, params, variables)
-            rows[name] = evaluate(encoders, splits, tokenizer, config, tasks=tasks, ledger=ledger)
-        status.update("evaluating: pixels")
-        if {"linear_probe", "knn"} & set(rows[TRAINED]):
-            rows.update(pixel_baselines(splits, config, tasks))
+    encoders = {
+        name: make_encoders(config, model, *trees)
+        for name, trees in ((TRAINED, trained), ("random initialisation", untrained))
+    }
+    with console.status("evaluating"):
+        found = evaluate(
+            encoders, splits, tokenizer, config, tasks=tasks, ledger=ledger, with_pixels=True
+        )
     ledger.flush()
+    rows = {
+        name: {task: outcome.result for task, outcome in outcomes.items()}
+        for name, outcomes in found.rows.items()
+    }
     _write_json(rows, workdir, test_name, step)
     seconds = time.perf_counter() - start
-    row = {"step": step, **evaluation_row(rows[TRAINED], test_name), "perf/eval_seconds": seconds}
-    metrics.append_row(run_folder.metrics_path(workdir), row)
+    of_trained = evaluation_row(found.rows[TRAINED], test_name)
+    metrics.append_row(
+        run_folder.metrics_path(workdir), {"step": step, **of_trained, "perf/eval_seconds": seconds}
+    )
     if rows[TRAINED]:
         console.print(results_table(rows, test_name))
-    elif tasks:
-        console.print(f"nothing to score: no task of {', '.join(tasks)} has its labels or texts")
+    for task, why in found.missing.items():
+        console.print(f"{task}: not scored, as {why}", highlight=False, soft_wrap=True)
     return rows
 
 
@@ -93,7 +92,7 @@ def evaluate_run(workdir: Path, tasks: Sequence[str] | None, console: Console) -
 
     Args:
       workdir: the run folder, which may have been moved.
-      tasks: some of linear_probe, knn, retrieval; None takes those of the run.
+      tasks: some of config.TASKS; None takes those of the run.
       console: where the table goes.
 
     Raises:
@@ -127,12 +126,12 @@ def is_finished(workdir: Path, num_steps: int) -> bool:
     return any(row["step"] == num_steps and FINISHED in row for row in rows)
 
 
-def evaluation_row(results: Mapping[str, Result], test_name: str) -> dict[str, float]:
+def evaluation_row(outcomes: Mapping[str, Outcome], test_name: str) -> dict[str, float]:
     """Metrics by their full names, `eval/<set>/<task>/<metric>`."""
     return {
         f"eval/{test_name}/{task}/{name}": value
-        for task, result in results.items()
-        for name, value in result["metrics"].items()
+        for task, outcome in outcomes.items()
+        for name, value in outcome.result["metrics"].items()
     }
 
 

@@ -17,12 +17,14 @@ from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import data, run_folder
 from tvdim_jax.experiment.data import Splits
-from tvdim_jax.experiment.evaluation import EvaluationError, evaluate, make_encoders
+from tvdim_jax.experiment.encoders import make_encoders
+from tvdim_jax.experiment.evaluation import EvaluationError, evaluate
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
 from tvdim_jax.experiment.start import optimizer_of, start_state
 from tvdim_jax.experiment.stopping import stop_on_signal
 from tvdim_jax.experiment.summary import (
+    TRAINED,
     evaluate_and_report,
     evaluation_row,
     is_finished,
@@ -232,13 +234,17 @@ def _evaluate_in_training(run: Run, step: int, state: TrainState) -> None:
         return
     encoders = make_encoders(run.config, run.model, _local(state.params), _local(state.variables))
     try:
-        results = evaluate(
-            encoders, run.splits, run.tokenizer, run.config, tasks=run.config.eval.tasks
+        found = evaluate(
+            {TRAINED: encoders},
+            run.splits,
+            run.tokenizer,
+            run.config,
+            tasks=run.config.eval.tasks,
         )
     except EvaluationError as error:  # no reason to end a run
         run.console.print(f"step {step}: {error}")
         return
-    row = {"step": step, **evaluation_row(results, run.splits.test.name)}
+    row = {"step": step, **evaluation_row(found.rows[TRAINED], run.splits.test.name)}
     metrics.append_row(run_folder.metrics_path(run.workdir), row)
 
 

@@ -1,0 +1,24 @@
+"""What all tasks share."""
+
+from tests.reference.label_table import Table
+from tvdim_jax import config
+from tvdim_jax.experiment.tasks import TASK_OF
+from tvdim_jax.experiment.tasks.base import record, rows_read
+
+
+def test_every_task_of_the_config_is_there_and_says_what_it_does():
+    assert tuple(TASK_OF) == config.TASKS
+    for task in TASK_OF.values():
+        assert 20 < len(task.does) < 80
+        assert "\n" not in task.does
+        assert task.test
+
+
+def test_the_rows_that_are_read():
+    assert list(rows_read(Table(5), 3)) == [0, 1, 2]
+    assert list(rows_read(Table(5), 9)) == [0, 1, 2, 3, 4]
+
+
+def test_a_record():
+    result = {"metric": "accuracy", "value": 0.5, "seed": 1}
+    assert record(result) == {"metrics": {"accuracy": 0.5}, "seed": 1}

@@ -1,0 +1,83 @@
+"""Linear probe and kNN on labels of several kinds."""
+
+import numpy as np
+import pytest
+
+from tests.reference.label_table import TOKENIZER, Table, halves
+from tests.reference.tiny_run import tiny_config
+from tvdim_jax.experiment.data import Splits
+from tvdim_jax.experiment.tasks import TASK_OF, Context, Images
+from tvdim_jax.experiment.tasks.labels import labelled_parts
+
+
+def images(size):
+    """Features of the first rows of a Table."""
+    angle = np.arange(size) * (2 * np.pi / 40)
+    features = np.stack([np.cos(angle), np.sin(angle)], -1).astype(np.float32)
+    return Images(np.arange(size), {"global": features})
+
+
+def score(train, test, tasks=("linear_probe", "knn")):
+    parts = Splits(train, test), images(len(train)), images(len(test))
+    context = Context(tiny_config(), *parts, None, TOKENIZER)
+    return {task: TASK_OF[task].run(context).result for task in tasks}
+
+
+def test_one_part_has_one_label_a_row_and_the_other_several():
+    several = [[*names, "any"] if row % 2 else names for row, names in enumerate(halves(40))]
+    train, test = Table(40, labels=several), Table(40, labels=halves(40))
+    for parts in ((train, test), (test, train)):
+        results = score(*parts)
+        assert set(results["linear_probe"]["metrics"]) == {"mean_auc"}
+        assert results["linear_probe"]["num_classes"] == 3  # any, high, low
+        # "any" is in one part only: it has no negative or no positive in the other.
+        assert results["linear_probe"]["classes_skipped"] == (0,)
+        assert results["linear_probe"]["metrics"]["mean_auc"] > 0.95
+        assert results["knn"]["metrics"]["mean_auc"] > 0.95
+
+
+def test_a_class_that_is_only_in_the_test_part_counts_as_missed():
+    labels = [["new"] if row < 4 else names for row, names in enumerate(halves(40))]
+    results = score(Table(40, labels=halves(40)), Table(40, labels=labels))
+    assert results["linear_probe"]["num_classes"] == 3
+    assert results["linear_probe"]["metrics"]["accuracy"] <= 36 / 40
+    assert results["knn"]["metrics"]["accuracy"] <= 36 / 40
+    assert results["knn"]["metrics"]["accuracy"] >= 0.7
+
+
+def test_ambiguous_entries_are_masked():
+    """The test part calls every low image ambiguous: of "low" no entry with True is left."""
+    labels = [[*names, "all"] for names in halves(40)]
+    ambiguous = [["low"] if "low" in names else [] for names in labels]
+    free = score(Table(40, labels=labels), Table(40, labels=labels), ["knn"])["knn"]
+    masked = score(
+        Table(40, labels=labels), Table(40, labels=labels, ambiguous=ambiguous), ["knn"]
+    )["knn"]
+    assert free["classes_skipped"] == (0,)  # all
+    assert masked["classes_skipped"] == (0, 2)  # all, low
+
+
+def test_a_record_holds_the_metric_by_its_name():
+    parts = Table(40, labels=halves(40)), Table(40, labels=halves(40))
+    record = score(*parts, tasks=["knn"])["knn"]
+    assert record["metrics"] == {"accuracy": 1.0}
+    assert "metric" not in record
+    assert "value" not in record
+
+
+def test_what_is_missing_is_said_before_an_image_is_read():
+    labelled, config = Table(40, labels=halves(40)), tiny_config(eval__num_test_examples=3)
+    late = Table(40, labels=[[]] * 3 + halves(37))  # none among the rows that are read
+    for task in ("linear_probe", "knn"):
+        missing = TASK_OF[task].missing
+        assert missing(config, Splits(labelled, labelled)) is None
+        assert missing(config, Splits(Table(3), labelled)) == (
+            "the training part of table has no labels"
+        )
+        assert missing(config, Splits(labelled, late)) == "the test part of table has no labels"
+
+
+def test_images_that_could_be_read_without_labels():
+    splits = Splits(Table(40, labels=halves(40)), Table(40, labels=[[]] * 39 + [["low"]]))
+    with pytest.raises(ValueError, match="got 2 classes in the training and 0 in the test images"):
+        labelled_parts(images(40), images(39), splits)

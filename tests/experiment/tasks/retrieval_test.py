@@ -1,0 +1,42 @@
+"""Retrieval by cosine."""
+
+import numpy as np
+import pytest
+
+from tests.reference.label_table import Table, numbers
+from tests.reference.tiny_run import tiny_config
+from tvdim_jax.experiment.data import Splits
+from tvdim_jax.experiment.tasks.retrieval import RETRIEVAL, score_retrieval
+
+
+def test_retrieval_by_hand():
+    """Three images, five texts; the rows are those of the source, the second image was bad.
+
+    Image 7 has no text. Scores: text 0 finds image 0 first; text 1, of image 0, is nearest to
+    image 5; texts 2 and 3 find image 5; text 4 of image 5 is opposite to all.
+    """
+    image_x = np.array([[1, 0], [0, 1], [-1, 0.1]], np.float32)
+    text_x = np.array([[1, 0.1], [0.1, 1], [0, 1], [0.2, 2], [1, -1]], np.float32)
+    result = score_retrieval(
+        image_x, np.array([0, 5, 7]), text_x, np.array([0, 0, 5, 5, 5], np.int32)
+    )
+    assert (result["num_images"], result["num_texts"]) == (3, 5)
+    metrics = result["metrics"]
+    # Best text of image 0 is text 0, of image 5 text 2: both their own.
+    assert metrics["image_to_text_R@1"] == 1.0
+    # Texts 0, 2, 3 hit; text 1 ranks image 5 before its own; text 4 ranks image 0 before its own.
+    assert metrics["text_to_image_R@1"] == pytest.approx(3 / 5)
+    assert metrics["text_to_image_R@5"] == 1.0
+    chance = result["chance"]
+    assert chance["text_to_image_R@1"] == pytest.approx(1 / 3)
+    # One draw of five texts: image 0 owns two of them, image 5 three.
+    assert chance["image_to_text_R@1"] == pytest.approx((2 / 5 + 3 / 5) / 2)
+
+
+def test_what_is_missing_is_said_before_an_image_is_read():
+    captioned, config = Table(24, captions=numbers(24)), tiny_config()
+    assert RETRIEVAL.missing(config, Splits(captioned, captioned)) is None
+    blank = Splits(captioned, Table(24, captions=[[" "]] * 24))
+    assert RETRIEVAL.missing(config, blank) == "the test part of table has no texts"
+    config = tiny_config(objective__text_weight=0.0)
+    assert RETRIEVAL.missing(config, blank) == "the run has no text encoder"

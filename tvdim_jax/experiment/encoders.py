@@ -1,0 +1,107 @@
+"""The encoders of a run in evaluation mode, ready for host arrays."""
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from tvdim_jax.config import uses_sentences
+from tvdim_jax.data.tokenizer import Tokenizer
+from tvdim_jax.experiment.model import Model
+from tvdim_jax.experiment.views import make_plain_view
+from tvdim_jax.train.sharding import make_mesh, replicated, split_over_data
+
+Embed = Callable[[Mapping[str, Any]], Any]
+
+# Kinds of image features: `[B, D]`; the mean of the local map `[B, D']`; the map `[B, h, w, D']`.
+GLOBAL, LOCAL_MEAN, LOCAL_MAP = "global", "local_mean", "local_map"
+_COSINE_MAP = 7  # height of the map that meets the text by cosine
+
+
+class Encoders(NamedTuple):
+    """Trained or untrained encoders.
+
+    Attributes:
+      batch_size: rows of a batch; it divides by the local devices, over which it is split.
+      image: batch with "image" `[B, S, S, C]`, as stored -> features by their kind: GLOBAL, and
+        LOCAL_MEAN and LOCAL_MAP where the encoder has the map of `local_map_height`.
+      text: batch with "token_ids", "token_valid" `[B, T]` -> `[B, D]`; None without text.
+      critics: parameters of LMI's critics by their names; none for other objectives.
+    """
+
+    batch_size: int
+    image: Embed
+    text: Embed | None
+    critics: Mapping[str, Any]
+
+
+def local_map_height(config: ConfigDict) -> int:
+    """Height of the local map that evaluations read, its name among the local features."""
+    return config.objective.region_map if uses_sentences(config) else _COSINE_MAP
+
+
+def make_encoders(config: ConfigDict, model: Model, params: Any, variables: Any) -> Encoders:
+    """The encoders in evaluation mode, on the devices of this process."""
+    height = local_map_height(config)
+    embed_image, embed_text = _compiled(model, config.augment, config.model.image_size, height)
+    mesh = make_mesh(jax.local_devices())
+    batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
+    rows, whole = split_over_data(mesh), replicated(mesh)
+    params, variables = jax.device_put((params, variables), whole)
+    critics = params["critics"] if uses_sentences(config) else {}
+
+    def image(batch: Mapping[str, Any]) -> dict[str, jax.Array]:
+        return embed_image(params, variables, jax.device_put(batch["image"], rows))
+
+    if embed_text is None:
+        return Encoders(batch_size, image, None, critics)
+
+    def text(batch: Mapping[str, Any]) -> jax.Array:
+        ids, valid = jax.device_put((batch["token_ids"], batch["token_valid"]), rows)
+        return embed_text(params, variables, ids, valid)
+
+    return Encoders(batch_size, image, text, critics)
+
+
+@functools.lru_cache(maxsize=1)  # one compilation serves all evaluations of a run
+def _compiled(
+    model: Model, augment: str, image_size: int, height: int
+) -> tuple[Callable[..., dict[str, jax.Array]], Callable[..., jax.Array] | None]:
+    """(params, variables, a batch's arrays) -> features, of images and of texts."""
+    view = make_plain_view(augment, image_size)
+
+    @jax.jit
+    def embed_image(params: Any, variables: Any, images: jax.Array) -> dict[str, jax.Array]:
+        found = model.image(params, variables, view(images), train=False, key=None)[0]
+        features = {GLOBAL: found.global_features}
+        if height in found.local_features:
+            features[LOCAL_MAP] = found.local_features[height]
+            features[LOCAL_MEAN] = jnp.mean(features[LOCAL_MAP], axis=(1, 2))
+        return features
+
+    if model.text is None:
+        return embed_image, None
+    encode_text = model.text
+
+    @jax.jit
+    def embed_text(params: Any, variables: Any, ids: jax.Array, valid: jax.Array) -> jax.Array:
+        return encode_text(params, variables, ids, valid, train=False, key=None)[0][0]
+
+    return embed_image, embed_text
+
+
+def text_batches(
+    tokenizer: Tokenizer, texts: Sequence[str], batch_size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """Token batches of equal size; the last one is filled up with rows that do not count."""
+    for start in range(0, len(texts), batch_size):
+        part = list(texts[start : start + batch_size])
+        ids, valid = tokenizer.encode(part + [""] * (batch_size - len(part)))
+        where = np.arange(batch_size) < len(part)
+        rows = np.arange(start, start + batch_size)
+        yield {"token_ids": ids, "token_valid": valid, "image_id": rows, "where": where}

@@ -1,0 +1,109 @@
+"""What a task of an evaluation is given, and what it gives back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from tvdim_jax.data.sources.base import Source
+from tvdim_jax.data.tokenizer import Tokenizer
+from tvdim_jax.experiment.data import Splits
+from tvdim_jax.experiment.encoders import Encoders
+
+Result = dict[str, Any]
+
+
+class Images(NamedTuple):
+    """Features of the images of one part that could be read.
+
+    Attributes:
+      rows: int64 `[n]`, their rows in the source.
+      features: kind of encoders.py -> float32 `[n, ...]`, those that some task of the evaluation
+        reads of this part.
+    """
+
+    rows: np.ndarray
+    features: Mapping[str, np.ndarray]
+
+
+class Context(NamedTuple):
+    """All that a task may look at: one encoder's features and what the set knows of its images.
+
+    Attributes:
+      config: of the run.
+      splits: the sources.
+      train: what a task may learn from.
+      test: what it is scored on.
+      encoders: for features of texts and for critics; None for features that no encoder made.
+      tokenizer: of the run; None without text.
+    """
+
+    config: ConfigDict
+    splits: Splits
+    train: Images
+    test: Images
+    encoders: Encoders | None
+    tokenizer: Tokenizer | None
+
+
+class Examples(NamedTuple):
+    """The single scores behind a metric, from which two runs can be compared.
+
+    Attributes:
+      names: C things that were scored, such as findings.
+      scores: float32 `[n, C]`, of the n test images.
+      labels: bool `[n, C]`, which the scores are to rank; None where a score is itself the worth of
+        an image, such as 1 for right and 0 for wrong.
+      where: bool `[n, C]`, False = the entry does not count.
+    """
+
+    names: tuple[str, ...]
+    scores: np.ndarray
+    labels: np.ndarray | None
+    where: np.ndarray
+
+
+class Outcome(NamedTuple):
+    """What a task found.
+
+    Attributes:
+      result: JSON: "metrics", name -> number, and the protocol; "chance" beside the metrics where
+        a random order is worth something known.
+      examples: by a name of their own, such as the kind of features; may be empty.
+    """
+
+    result: Result
+    examples: Mapping[str, Examples]
+
+
+class Task(NamedTuple):
+    """One task.
+
+    Attributes:
+      does: what it does, in one line.
+      run: context -> outcome; raises ValueError for what cannot be scored.
+      missing: why the set or the run has not what the task needs, found before an image is read;
+        None where nothing is missing.
+      train: kinds of features that it reads of the training part where the encoder has them.
+      test: the same of the test part.
+      takes_pixels: whether features that no encoder made can be scored, too.
+    """
+
+    does: str
+    run: Callable[[Context], Outcome]
+    missing: Callable[[ConfigDict, Splits], str | None]
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    takes_pixels: bool
+
+
+def rows_read(source: Source, limit: int) -> Sequence[int]:
+    """The rows of a part that an evaluation reads: the first ones, `limit` at most."""
+    return range(len(source))[:limit]
+
+
+def record(result: Result) -> Result:
+    """`_asdict()` of a result of evals: the metric by its name, the rest as the protocol."""
+    metric, value = result.pop("metric"), result.pop("value")
+    return {"metrics": {metric: value}, **result}

@@ -1,0 +1,93 @@
+"""Linear probe and kNN of the global features on the labels of the set."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from tvdim_jax.data.eval_batches import class_names, labels_matrix
+from tvdim_jax.data.sources.base import Source
+from tvdim_jax.evals import knn, linear_probe
+from tvdim_jax.evals.labelled import LabelledFeatures
+from tvdim_jax.experiment.data import Splits
+from tvdim_jax.experiment.encoders import GLOBAL
+from tvdim_jax.experiment.tasks.base import Context, Images, Outcome, Task, record, rows_read
+
+NUM_NEIGHBORS = 20  # of kNN, or the whole training part where it is smaller
+
+
+def labelled_parts(
+    train: Images, test: Images, splits: Splits, kind: str = GLOBAL
+) -> tuple[LabelledFeatures, LabelledFeatures]:
+    """Features of both parts with their labels: one an image if all images are such, else several.
+
+    Raises:
+      ValueError: a part without labels.
+    """
+    rows = train.rows.tolist(), test.rows.tolist()
+    occurring = [class_names(*part) for part in zip(splits, rows, strict=True)]
+    if not all(occurring):
+        raise ValueError(
+            f"labels: got {len(occurring[0])} classes in the training and {len(occurring[1])} in "
+            f"the test images of {splits.test.name}, wanted at least 1 in each; label more images"
+        )
+    names = sorted(set.union(*occurring))
+    fitted, scored = (
+        LabelledFeatures(images.features[kind], *labels_matrix(source, part, names))
+        for images, source, part in zip((train, test), splits, rows, strict=True)
+    )
+    if not (_has_one_label(fitted) and _has_one_label(scored)):
+        return fitted, scored
+    fitted, scored = (
+        LabelledFeatures(part.features, part.labels.argmax(axis=1)) for part in (fitted, scored)
+    )
+    return fitted, scored
+
+
+def _has_one_label(part: LabelledFeatures) -> bool:
+    """Whether each image has exactly one label, known for sure: a classification."""
+    return bool((part.labels.sum(axis=1) == 1).all() and np.all(part.where))
+
+
+def missing_labels(config: ConfigDict, splits: Splits) -> str | None:
+    """See `Task`: both parts need labels."""
+    limits = config.eval.num_train_examples, config.eval.num_test_examples
+    for part, source, limit in zip(("training", "test"), splits, limits, strict=True):
+        if not _labelled(source, rows_read(source, limit)):
+            return f"the {part} part of {source.name} has no labels"
+    return None
+
+
+def _labelled(source: Source, rows: Sequence[int]) -> bool:
+    return any(source.labels(row) for row in rows)
+
+
+def _linear_probe(context: Context) -> Outcome:
+    parts = labelled_parts(context.train, context.test, context.splits)
+    probe = linear_probe.evaluate(*parts, seed=context.config.seed)
+    return Outcome(record(probe._asdict()), {})
+
+
+def _knn(context: Context) -> Outcome:
+    parts = labelled_parts(context.train, context.test, context.splits)
+    num_neighbors = min(NUM_NEIGHBORS, len(context.train.rows))
+    nearest = knn.evaluate(*parts, num_neighbors=num_neighbors)
+    return Outcome(record(nearest._asdict()), {})
+
+
+LINEAR_PROBE = Task(
+    does="labels by a linear classifier on frozen features",
+    run=_linear_probe,
+    missing=missing_labels,
+    train=(GLOBAL,),
+    test=(GLOBAL,),
+    takes_pixels=True,
+)
+KNN = Task(
+    does="labels by the nearest neighbours, without training",
+    run=_knn,
+    missing=missing_labels,
+    train=(GLOBAL,),
+    test=(GLOBAL,),
+    takes_pixels=True,
+)
