@@ -1,14 +1,10 @@
-"""Tables of what the arms reached, and where they stand in the docs."""
+"""Tables of what the arms reached."""
 
-import json
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from benchmarks.lmi_claims.arms import SETS
+from benchmarks.studies.tables import Run, by_seed, cell, cpu_minutes, heading, subtract, table
 
-BEGIN, END = "<!-- claims_lmi: begin -->", "<!-- claims_lmi: end -->"
 COLUMNS = (
     *("probe, global", "probe, regions", "image to report R@10", "report to image R@10"),
     *("pointing", "other sentence"),
@@ -24,13 +20,6 @@ COMPARED = (
 )
 
 _WAYS = ("image_to_text", "text_to_image")
-
-Run = Mapping[str, Any]
-
-
-def read_runs(folder: Path) -> list[Run]:
-    """All records under a folder, in the order of their paths."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.json"))]
 
 
 def figures(run: Run) -> dict[str, float]:
@@ -56,37 +45,8 @@ def report(runs: Sequence[Run]) -> str:
         of_set = [run for run in runs if run["set"] == name]
         if of_set:
             tables = _arms(arms, of_set), _pointing(arms, of_set), _differences(of_set)
-            parts += [_heading(name, of_set), *tables]
+            parts += [heading(name, of_set), *tables]
     return "\n\n".join(part for part in parts if part)
-
-
-def write_report(path: Path, runs: Sequence[Run]) -> None:
-    """Puts the tables between the two markers of a page.
-
-    Raises:
-      ValueError: no runs, or the page has no such markers.
-    """
-    if not runs:
-        raise ValueError("got a folder without records, wanted that of a study; set --out")
-    page = path.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"got {path}, wanted a page with the lines {BEGIN} and {END}; add them")
-    path.write_text(f"{before}{BEGIN}\n{report(runs)}\n{END}{after}", encoding="utf-8")
-
-
-def _heading(name: str, runs: Sequence[Run]) -> str:
-    seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
-    devices = sorted({run["device"] for run in runs})
-    steps = sorted({run["num_steps"] for run in runs})
-    updates = " or ".join(f"{num:,}" for num in steps)
-    first = runs[0]
-    return (
-        f"**{name}**: {updates} updates of {first['batch_size']} images, "
-        f"seeds {seeds}, {first['num_test']:,} test images, {', '.join(devices)}. Percent, "
-        "mean ± standard deviation over the seeds."
-    )
 
 
 def _arms(arms: Iterable[str], runs: Sequence[Run]) -> str:
@@ -94,11 +54,10 @@ def _arms(arms: Iterable[str], runs: Sequence[Run]) -> str:
     for arm in arms:
         of_arm = [run for run in runs if run["arm"] == arm]
         if of_arm:
-            minutes = statistics.fmean(run["train_cpu_seconds"] for run in of_arm) / 60
-            cells = [_cell(column, [figures(run) for run in of_arm]) for column in COLUMNS]
-            rows.append([arm, *cells, f"{minutes:.1f}"])
+            cells = [cell(column, map(figures, of_arm)) for column in COLUMNS]
+            rows.append([arm, *cells, cpu_minutes(of_arm)])
     rows += _baselines(runs)
-    return _table(["arm", *COLUMNS, "CPU minutes"], rows)
+    return table(["arm", *COLUMNS, "CPU minutes"], rows)
 
 
 def _pointing(arms: Iterable[str], runs: Sequence[Run]) -> str:
@@ -128,27 +87,10 @@ def _baselines(runs: Sequence[Run]) -> list[list[str]]:
 
 def _differences(runs: Sequence[Run]) -> str:
     """Of arms that are compared, over the seeds that both have."""
-    by_arm: dict[str, dict[int, dict[str, float]]] = {}
-    for run in runs:
-        by_arm.setdefault(run["arm"], {})[run["seed"]] = figures(run)
+    by_arm = by_seed(runs, figures)
     rows = []
     for first, second in COMPARED:
-        seeds = sorted(by_arm.get(first, {}).keys() & by_arm.get(second, {}).keys())
-        pairs = [(by_arm[first][seed], by_arm[second][seed]) for seed in seeds]
-        found = [{k: a[k] - b[k] for k in a.keys() & b.keys()} for a, b in pairs]
-        if found:
-            rows.append([f"{first} - {second}", *(_cell(k, found, "+") for k in COLUMNS[:4])])
-    return _table(["difference, seed by seed", *COLUMNS[:4]], rows) if rows else ""
-
-
-def _cell(column: str, found: Sequence[Mapping[str, float]], sign: str = "") -> str:
-    values = [100 * each[column] for each in found if column in each]
-    if not values:
-        return "-"
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):{sign}.1f}{spread}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        if found := subtract(by_arm.get(first, {}), by_arm.get(second, {})):
+            cells = (cell(column, found.values(), sign="+") for column in COLUMNS[:4])
+            rows.append([f"{first} - {second}", *cells])
+    return table(["difference, seed by seed", *COLUMNS[:4]], rows) if rows else ""

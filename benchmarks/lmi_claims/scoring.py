@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from benchmarks.lmi_claims.arms import FIELD_PIXELS
 from benchmarks.lmi_claims.sets import SceneSentences
-from benchmarks.lmi_claims.training import Trained
+from benchmarks.studies.training import Trained
 from tvdim_jax.critics import make_pair_critic
 from tvdim_jax.data.eval_batches import make_eval_batches
 from tvdim_jax.data.reports import report_sentences

@@ -9,6 +9,7 @@ from benchmarks import claims_lmi
 from benchmarks.lmi_claims import arms, report
 from benchmarks.lmi_claims.scoring import Images, Reports, critic_scores, score_pointing
 from benchmarks.lmi_claims.sets import SceneSentences
+from benchmarks.studies.tables import write_report
 from tvdim_jax.critics import make_pair_critic
 
 TINY = {
@@ -22,6 +23,7 @@ TINY = {
     "eval.num_train_examples": 40,
     "eval.num_test_examples": 24,
 }
+BEGIN, END = "<!-- claims_lmi: begin -->", "<!-- claims_lmi: end -->"
 WORDS = ["--only", "local_dot,image_only", "--seeds", "1", "--steps", "2"]
 
 
@@ -109,11 +111,11 @@ def test_the_tables(tmp_path):
         run_of("local_global_info_nce", 1, 0.8, 0.15, 0.8),
     ]
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
-    report.write_report(page, runs)
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_report(page, "claims_lmi", runs, report.report(runs))
     lines = page.read_text().splitlines()
-    assert lines[:2] == ["before", report.BEGIN]
-    assert lines[-2:] == [report.END, "after"]
+    assert lines[:2] == ["before", BEGIN]
+    assert lines[-2:] == [END, "after"]
     assert "old" not in lines
     assert "800 updates of 64 images, seeds 0, 1, 1,000 test images, abacus" in lines[2]
     assert "| image_only | 90.0 | 45.0 | - | - | - | - | 1.5 |" in lines
@@ -131,10 +133,10 @@ def test_the_tables(tmp_path):
         "| local_global_info_nce - global_info_nce | +15.0 ± 7.1 | +7.5 ± 3.5 | +10.0 ± 0.0 "
         "| +22.5 ± 3.5 |"
     ) in lines
-    report.write_report(page, runs)
+    write_report(page, "claims_lmi", runs, report.report(runs))
     assert page.read_text().splitlines() == lines
     with pytest.raises(ValueError, match="a folder without records"):
-        report.write_report(page, [])
+        write_report(page, "claims_lmi", [], "")
 
 
 def test_the_sentences_of_a_scene_are_those_of_its_boxes():
@@ -192,7 +194,7 @@ def test_critic_scores_equal_a_loop():
 def test_the_page_has_the_markers_and_names_tests_that_are_there():
     root = Path(__file__).parents[2]
     page = (root / "docs" / "lmi.md").read_text()
-    assert page.count(report.BEGIN) == page.count(report.END) == 1
+    assert page.count(BEGIN) == page.count(END) == 1
     named = re.findall(r"`(tests/\S+?\.py)::(\w+)`", page)
     assert len(named) == 19
     for file, test in named:

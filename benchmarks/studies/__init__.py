@@ -1,0 +1,1 @@
+"""What studies share: arms trained alike over several seeds, one JSON record each, and tables."""
