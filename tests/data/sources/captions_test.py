@@ -38,6 +38,26 @@ def test_rows(make_folder, make_jpeg):
     assert CaptionsFolder(str(folder)).digest() == source.digest()
 
 
+def test_labels_of_another_field_and_file(tmp_path):
+    row = {"image": "a.jpg", "captions": [], "labels": "dog", "kind": ["a", "b"]}
+    write(
+        tmp_path,
+        json.dumps(row),
+        json.dumps(row | {"image": "b.jpg", "kind": "c"}),
+        GOOD[:-1] + ', "labels": []}',
+    )
+    (tmp_path / "captions.jsonl").rename(tmp_path / "labels.jsonl")
+    for field, wanted in (("labels", [["dog"], ["dog"], []]), ("kind", [["a", "b"], ["c"], []])):
+        source = CaptionsFolder(tmp_path, file="labels.jsonl", label_field=field)
+        assert [source.labels(index) for index in range(3)] == wanted
+    with pytest.raises(DataError, match=r"labels\.jsonl:1: got kind=5, wanted a list of strings"):
+        write(tmp_path, json.dumps(row | {"kind": 5}))
+        (tmp_path / "captions.jsonl").rename(tmp_path / "labels.jsonl")
+        CaptionsFolder(tmp_path, file="labels.jsonl", label_field="kind")
+    with pytest.raises(DataError, match=r"wanted a folder with rows\.jsonl in it"):
+        CaptionsFolder(tmp_path, file="rows.jsonl")
+
+
 def test_large_images_may_come_reduced(make_folder, make_jpeg):
     source = CaptionsFolder(make_folder([("a.jpg", make_jpeg(size=(64, 32)), ["x"], {})]))
     assert source.read_image(0).shape == (32, 64, 3)

@@ -1,7 +1,7 @@
 """A folder of images with captions: rows of captions.jsonl.
 
 A row is {"image": path under the folder, "captions": [..], "labels": [..], "ambiguous": [..]}; the
-last two may be missing, other fields are ignored.
+last two may be missing, other fields are ignored. One label may also be written as a string.
 """
 
 import hashlib
@@ -19,8 +19,6 @@ from tvdim_jax.data.image_ops import decode_grey, decode_image
 
 SPLITS = ("train", "validation", "all")
 MAX_LINE_BYTES = 2**20
-
-_FILE = "captions.jsonl"
 
 
 class _Row(NamedTuple):
@@ -40,13 +38,21 @@ class CaptionsFolder:
       split: "train", "validation" or "all". The CRC-32 of the image name decides where a row goes,
         so that one image is never in both, whatever else the file holds.
       validation_fraction: share of the images in "validation", in [0, 1); 0 leaves it empty.
+      file: name of the file of rows.
+      label_field: field of a row that holds its labels.
 
     Raises:
       DataError: no such folder or file, a broken line (named with its number), no rows.
     """
 
     def __init__(
-        self, path: str | Path, split: str = "all", validation_fraction: float = 0.0
+        self,
+        path: str | Path,
+        split: str = "all",
+        validation_fraction: float = 0.0,
+        *,
+        file: str = "captions.jsonl",
+        label_field: str = "labels",
     ) -> None:
         if split not in SPLITS or not 0 <= validation_fraction < 1:
             raise DataError(
@@ -55,24 +61,24 @@ class CaptionsFolder:
             )
         self.name = "captions"
         self._root = Path(path).resolve()
-        file = self._root / _FILE
-        if not file.is_file():
+        rows = self._root / file
+        if not rows.is_file():
             raise DataError(
-                f"captions folder: got {str(path)!r}, wanted a folder with {_FILE} in it;"
+                f"captions folder: got {str(path)!r}, wanted a folder with {file} in it;"
                 " set data.path to it"
             )
         digest = hashlib.blake2b(f"{split} {validation_fraction}".encode(), digest_size=8)
         images: set[str] = set()
         self._rows: list[_Row] = []
-        for number, line in _lines(file):
+        for number, line in _lines(rows):
             digest.update(line)
-            row = _parse(line, f"{file}:{number}", images, number)
+            row = _parse(line, f"{rows}:{number}", images, number, label_field)
             if split in ("all", _split_of(row.image, validation_fraction)):
                 self._rows.append(row)
         self._digest = digest.hexdigest()
         if not self._rows:
             raise DataError(
-                f"captions folder: got no rows for split {split!r} in {file}, wanted at least 1;"
+                f"captions folder: got no rows for split {split!r} in {rows}, wanted at least 1;"
                 f" check the file and data.validation_fraction={validation_fraction}"
             )
 
@@ -134,7 +140,7 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, line
 
 
-def _parse(line: bytes, where: str, images: set[str], number: int) -> _Row:
+def _parse(line: bytes, where: str, images: set[str], number: int, label_field: str) -> _Row:
     try:
         row = json.loads(line, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -147,7 +153,9 @@ def _parse(line: bytes, where: str, images: set[str], number: int) -> _Row:
     repeated = image in images
     images.add(image)
     captions = _texts(row, "captions", None, where)
-    labels, ambiguous = (_texts(row, field, [], where) for field in ("labels", "ambiguous"))
+    label = row.get(label_field)
+    labels = [label] if isinstance(label, str) else _texts(row, label_field, [], where)
+    ambiguous = _texts(row, "ambiguous", [], where)
     return _Row(image, captions, labels, ambiguous, repeated, number)
 
 
