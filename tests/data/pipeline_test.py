@@ -10,6 +10,7 @@ from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.errors import BadDataError, DataError
 from tvdim_jax.data.pipeline import make_train_stream
 from tvdim_jax.data.sources import CaptionsFolder, Scenes
+from tvdim_jax.data.squares import read_square
 from tvdim_jax.data.text_ops import text_id
 from tvdim_jax.data.tokenizer import train_tokenizer
 
@@ -52,6 +53,13 @@ def test_what_a_batch_holds(source, tokenizer):
             token_ids, token_valid = tokenizer.encode([captions[drawn]])
             assert np.array_equal(batch["token_ids"][place], token_ids[0])
             assert np.array_equal(batch["token_valid"][place], token_valid[0])
+
+
+def test_grey_batches_hold_what_read_square_gives(source):
+    (batch,) = take(source, None, 1, grey=True)
+    assert batch["image"].dtype == np.uint16
+    for image, row in zip(batch["image"], batch["image_id"], strict=True):
+        np.testing.assert_array_equal(image, read_square(source, int(row), 8, grey=True))
 
 
 def test_each_pass_visits_every_good_row_in_a_new_order(grey_folder):

@@ -13,8 +13,8 @@ import numpy as np
 
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.errors import BadDataError, BadExample, DataError
-from tvdim_jax.data.image_ops import resize_square
 from tvdim_jax.data.sources.base import Source
+from tvdim_jax.data.squares import read_square
 from tvdim_jax.data.text_ops import pick_caption, text_id
 from tvdim_jax.data.tokenizer import Tokenizer
 
@@ -54,10 +54,10 @@ class _ReadExample:
     """Turns (position, row) into one example, the bad ones replaced."""
 
     def __init__(
-        self, source: Source, tokenizer: Tokenizer | None, image_size: int, seed: int
+        self, source: Source, tokenizer: Tokenizer | None, image_size: int, grey: bool, seed: int
     ) -> None:
         self._source, self._tokenizer = source, tokenizer
-        self._image_size, self._seed = image_size, seed
+        self._image_size, self._grey, self._seed = image_size, grey, seed
 
     def __call__(self, position: int, row: int) -> dict[str, Any]:
         bad: list[tuple[str, str]] = []
@@ -86,8 +86,7 @@ class _ReadExample:
             token_ids, token_valid = self._tokenizer.encode([text])
             example["text_id"] = np.int32(text_id(text))
             example |= {"token_ids": token_ids[0], "token_valid": token_valid[0]}
-        image = self._source.read_image(row, self._image_size)
-        example["image"] = resize_square(image, self._image_size)
+        example["image"] = read_square(self._source, row, self._image_size, self._grey)
         example["where"] = np.bool_(True)
         return example
 
@@ -100,6 +99,7 @@ def make_train_stream(
     global_batch_size: int,
     seed: int,
     ledger: BadExamples,
+    grey: bool = False,
     process_index: int = 0,
     process_count: int = 1,
     start_step: int = 0,
@@ -117,13 +117,15 @@ def make_train_stream(
       global_batch_size: examples of a batch over all processes; each gets an equal share, B.
       seed: 0 to 2**32 - 1: order, captions and replacements.
       ledger: gets the bad examples of the batches handed out.
+      grey: gives uint16 grey squares with a margin (squares.grey_square) instead of RGB.
       process_index: this process, 0 to process_count - 1.
       process_count: processes that share a batch.
       start_step: updates done, so batches that came before.
       num_threads: threads that read ahead, one batch each; 0 reads when asked.
 
     Returns:
-      Iterator of {"image": uint8 [B, S, S, 3], "image_id": int32 [B] (row of the source),
+      Iterator of {"image": uint8 [B, S, S, 3], or in grey uint16 [B, S', S', 1] with S' =
+      stored_side(S), "image_id": int32 [B] (row of the source),
       "text_id": int32 [B] (text_ops.text_id; -1 without text), "where": bool [B] (all True)}, with
       a tokenizer also "token_ids": int32 [B, T] and "token_valid": bool [B, T]. Close it.
 
@@ -132,7 +134,7 @@ def make_train_stream(
     """
     check_stream(global_batch_size, seed, process_index, process_count, start_step)
     rows = global_batch_size // process_count
-    read = _ReadExample(source, tokenizer, image_size, seed)
+    read = _ReadExample(source, tokenizer, image_size, grey, seed)
     batches = (
         grain.MapDataset.range(len(source))
         .seed(seed)
