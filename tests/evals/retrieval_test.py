@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from tvdim_jax.evals import retrieval
+from tvdim_jax.evals import retrieval, score_tiles
 
 # Images are the axes, so that row i of a text vector is its score with image i.
 IMAGES = np.eye(4, dtype=np.float32)
@@ -59,7 +59,7 @@ def loop(images, texts, rows, k):
 
 
 def test_equals_a_loop_over_uneven_tiles(monkeypatch):
-    monkeypatch.setattr(retrieval, "_BLOCK", 16)
+    monkeypatch.setattr(score_tiles, "BLOCK", 16)
     rng = np.random.default_rng(1)
     images = rng.normal(size=(21, 6)).astype(np.float32) * 3
     rows = rng.permutation(np.repeat(np.arange(20), [1, 2, 3, 4] * 5))  # image 20 has no caption

@@ -1,22 +1,22 @@
 """Image-text retrieval: recall at k both ways, over sets with several captions an image."""
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tvdim_jax.evals import score_tiles
 from tvdim_jax.evals.features import check_features
 from tvdim_jax.evals.knn import unit_rows
-
-# (rows of n images, rows of m texts) -> scores [n, m]
-ScoreTile = Callable[[np.ndarray, np.ndarray], Any]
-
-_BLOCK = 1024  # scores exist as [1024, 1024] tiles only
-# Equal pairs get scores that differ by float32 rounding; closer than this is a tie.
-_TIE = 1e-6
+from tvdim_jax.evals.score_tiles import (
+    ScoreTile,
+    blocks_of,
+    check_rows,
+    lowest_tie,
+    score_tile,
+)
 
 
 def recall_at_k(
@@ -81,9 +81,9 @@ def recall_at_k_by_scores(
     Raises:
       ValueError: rows or cut-offs out of range, or scores that are not finite or not a tile.
     """
-    rows = _check_rows(text_image_row, num_images, ks)
-    size = block_size or _BLOCK
-    image_blocks, text_blocks = _blocks(num_images, size), _blocks(len(rows), size)
+    rows = check_rows(text_image_row, num_images, ks)
+    size = block_size or score_tiles.BLOCK
+    image_blocks, text_blocks = blocks_of(num_images, size), blocks_of(len(rows), size)
     own_text = _partner_scores(score, image_blocks, text_blocks, rows)
     own_image = np.full(num_images, -np.inf, np.float32)
     np.maximum.at(own_image, rows, own_text)
@@ -93,7 +93,11 @@ def recall_at_k_by_scores(
         for texts in text_blocks:
             partners = np.where(texts < 0, -1, rows[texts])
             of_images, of_texts = _count_tile(
-                _tile(score, images, texts), images, partners, own_image[images], own_text[texts]
+                score_tile(score, images, texts),
+                images,
+                partners,
+                own_image[images],
+                own_text[texts],
             )
             np.add.at(before_images, images[images >= 0], np.asarray(of_images)[images >= 0])
             np.add.at(before_texts, texts[texts >= 0], np.asarray(of_texts)[texts >= 0])
@@ -149,39 +153,6 @@ def _check(
         )
 
 
-def _check_rows(text_image_row: np.ndarray, num_images: int, ks: Sequence[int]) -> np.ndarray:
-    """The rows as int32, or a ValueError."""
-    rows = np.asarray(text_image_row)
-    if rows.ndim != 1 or not rows.size or rows.min() < 0 or rows.max() >= num_images:
-        values = f", values {rows.min()} to {rows.max()}" if rows.size else ""
-        raise ValueError(
-            f"text_image_row must give each text an image row in [0, {num_images}): got shape "
-            f"{rows.shape}{values}; rows count the images extracted, they are not image ids"
-        )
-    if min(ks) < 1:
-        raise ValueError(f"ks must be >= 1, got {tuple(ks)}; leave smaller ones out")
-    return rows.astype(np.int32)
-
-
-def _blocks(count: int, size: int) -> np.ndarray:
-    """The numbers below `count` in blocks of equal length, int32; -1 fills up the last one."""
-    size = min(size, count)
-    rows = np.arange(-(-count // size) * size, dtype=np.int32)
-    return np.where(rows < count, rows, -1).reshape(-1, size)
-
-
-def _tile(score: ScoreTile, images: np.ndarray, texts: np.ndarray) -> jax.Array:
-    """Scores of two blocks; those of the filling mean nothing."""
-    tile = jnp.asarray(score(np.maximum(images, 0), np.maximum(texts, 0)))
-    if tile.shape != (images.size, texts.size) or not bool(jnp.isfinite(tile).all()):
-        raise ValueError(
-            f"scores of {images.size} images and {texts.size} texts: got shape {tile.shape}, "
-            f"wanted {(images.size, texts.size)} of finite numbers; look at "
-            "train/nonfinite_steps and evaluate an earlier checkpoint"
-        )
-    return tile
-
-
 def _partner_scores(
     score: ScoreTile, image_blocks: np.ndarray, text_blocks: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
@@ -192,7 +163,7 @@ def _partner_scores(
         for images in image_blocks:
             (here,) = np.nonzero((partners >= images[0]) & (partners <= images.max()))
             if here.size:
-                tile = np.asarray(_tile(score, images, texts))
+                tile = np.asarray(score_tile(score, images, texts))
                 own[texts[here]] = tile[partners[here] - images[0], here]
     return own
 
@@ -213,11 +184,6 @@ def _count_tile(
     """Candidates of other images that score as well as the partner or better, `[b]` and `[b']`."""
     image_row, text_row = image_row[:, None], text_row[None, :]
     other = (image_row >= 0) & (text_row >= 0) & (image_row != text_row)
-    before_image = other & (scores >= _lowest_tie(own_image)[:, None])
-    before_text = other & (scores >= _lowest_tie(own_text)[None, :])
+    before_image = other & (scores >= lowest_tie(own_image)[:, None])
+    before_text = other & (scores >= lowest_tie(own_text)[None, :])
     return before_image.sum(axis=1), before_text.sum(axis=0)
-
-
-def _lowest_tie(own: jax.Array) -> jax.Array:
-    """The smallest score that ties with the partner's; an image without a text has none."""
-    return own - _TIE * jnp.maximum(jnp.where(jnp.isfinite(own), jnp.abs(own), 1), 1)
