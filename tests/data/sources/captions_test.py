@@ -50,9 +50,9 @@ def test_labels_of_another_field_and_file(tmp_path):
     for field, wanted in (("labels", [["dog"], ["dog"], []]), ("kind", [["a", "b"], ["c"], []])):
         source = CaptionsFolder(tmp_path, file="labels.jsonl", label_field=field)
         assert [source.labels(index) for index in range(3)] == wanted
+    write(tmp_path, json.dumps(row | {"kind": 5}))
+    (tmp_path / "captions.jsonl").rename(tmp_path / "labels.jsonl")
     with pytest.raises(DataError, match=r"labels\.jsonl:1: got kind=5, wanted a list of strings"):
-        write(tmp_path, json.dumps(row | {"kind": 5}))
-        (tmp_path / "captions.jsonl").rename(tmp_path / "labels.jsonl")
         CaptionsFolder(tmp_path, file="labels.jsonl", label_field="kind")
     with pytest.raises(DataError, match=r"wanted a folder with rows\.jsonl in it"):
         CaptionsFolder(tmp_path, file="rows.jsonl")
