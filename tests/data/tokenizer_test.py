@@ -187,3 +187,13 @@ def test_training_without_words_or_room():
         train(["", " \0"])
     with pytest.raises(DataError, match="raise vocab_size"):
         train(TEXTS, vocab_size=10)
+
+
+def test_a_resized_one_has_the_same_words(vocab_file):
+    tokenizer = tokenizer_from_vocab(vocab_file, **OPTIONS)
+    short = tokenizer.resized(add_sep=True, max_length=4)
+    assert short.encode(["Dogs running"])[0].tolist() == [[2, 6, 7, 3]]
+    assert tokenizer.encode(["a"])[0].tolist() == [[2, 5, 0, 0, 0, 0, 0, 0]]
+    assert (short.lower_case, short.vocab_size) == (True, len(VOCAB))
+    with pytest.raises(DataError, match="got max_length=2, wanted at least 3"):
+        tokenizer.resized(add_sep=True, max_length=2)

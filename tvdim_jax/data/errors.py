@@ -12,6 +12,7 @@ REASONS = (
     "not a uint16 [h, w, 1] image",
     "no caption",
     "duplicate image",
+    "broken record",
 )
 
 

@@ -80,13 +80,18 @@ class _ReadExample:
         )
 
     def _read(self, row: int, rng: np.random.Generator) -> dict[str, Any]:
-        example: dict[str, Any] = {"image_id": np.int32(row), "text_id": np.int32(-1)}
+        # Read first: a bad record says here why it is bad, while it has no captions at all.
+        image = read_square(self._source, row, self._image_size, self._grey)
+        example: dict[str, Any] = {
+            "image": image,
+            "image_id": np.int32(row),
+            "text_id": np.int32(-1),
+        }
         if self._tokenizer is not None:
             text = pick_caption(self._source.captions(row), rng)
             token_ids, token_valid = self._tokenizer.encode([text])
             example["text_id"] = np.int32(text_id(text))
             example |= {"token_ids": token_ids[0], "token_valid": token_valid[0]}
-        example["image"] = read_square(self._source, row, self._image_size, self._grey)
         example["where"] = np.bool_(True)
         return example
 

@@ -77,6 +77,16 @@ class Tokenizer:
         self._backend.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
         self._backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
 
+    def resized(self, *, add_sep: bool, max_length: int) -> "Tokenizer":
+        """The same vocabulary for other texts, such as short answers that end with "[SEP]".
+
+        Raises:
+          DataError: see Tokenizer.
+        """
+        return Tokenizer(
+            self._vocab, lower_case=self.lower_case, add_sep=add_sep, max_length=max_length
+        )
+
     @property
     def vocab_size(self) -> int:
         """Number of tokens."""

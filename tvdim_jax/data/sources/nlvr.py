@@ -1,0 +1,114 @@
+"""NLVR2: sentences that are true or false of two images, from the official JSON lines.
+
+Layout under one folder: train.json, dev.json, test1.json or test2.json, also in data, and the
+images as the official archives have them: images/train/<directory>/, dev/ and test1/, with or
+without "images/", or all in one folder.
+
+A folder with captions.jsonl whose rows have "image", "sentence" and "labels": ["true"] or ["false"]
+is read, too (NLVR of 2017, one image): both images of a pair are that one.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tvdim_jax.data.errors import DataError
+from tvdim_jax.data.sources.records import Record, RecordSource, files_digest, find_file
+
+SPLITS = ("train", "dev", "test1", "test2")
+ONE_IMAGE_FILE = "captions.jsonl"
+
+_LABELS = {"True": 1, "False": 0, "true": 1, "false": 0}
+_IDENTIFIER = re.compile(r"([a-z0-9]+)-(\d+)-(\d+)-(\d+)")
+
+_Row = tuple[Record, Record, int]
+
+
+class NlvrSet(NamedTuple):
+    """Pairs of images with a sentence.
+
+    Attributes:
+      left: source of the first images; the only caption of a row is its sentence.
+      right: source of the second images, of the same rows and sentences.
+      labels: by row, 1 if the sentence is true of the pair, else 0; -1 for a bad example.
+    """
+
+    left: RecordSource
+    right: RecordSource
+    labels: Sequence[int]
+
+
+def read_nlvr(path: str | Path, split: str) -> NlvrSet:
+    """The pairs of one split; a line of another form or with an old identifier is a bad example.
+
+    Args:
+      path: the folder.
+      split: "train", "dev", "test1" or "test2"; of one-image folders "all".
+
+    Raises:
+      DataError: no such split, no such file, or no good line.
+    """
+    root = Path(path)
+    if split != "all" and split not in SPLITS:
+        raise DataError(
+            f"NLVR: got split={split!r}, wanted one of {SPLITS}, or 'all' of a folder with "
+            f"{ONE_IMAGE_FILE}; correct it"
+        )
+    names = [ONE_IMAGE_FILE] if split == "all" else [f"{split}.json", f"data/{split}.json"]
+    file = find_file(root, names, "NLVR")
+    parse: Callable[[Any, str], _Row] = _one_image if split == "all" else _two_images
+    rows: list[_Row] = []
+    seen: set[str] = set()
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                row = parse(_loaded(line), f"{file.name}:{number}")
+                again = row[0].example_id in seen
+                rows.append(_bad(f"{file.name}:{number}") if again else row)
+                seen.add(row[0].example_id)
+    left, right, labels = zip(*rows, strict=True) if rows else ((), (), ())
+    digest = files_digest([file], split)
+    sides = [RecordSource("nlvr", root, each, digest) for each in (left, right)]
+    return NlvrSet(sides[0], sides[1], labels)
+
+
+def _two_images(row: Any, where: str) -> _Row:
+    """Of NLVR2: the names of the images follow from the identifier."""
+    values = [row.get(key) for key in ("identifier", "sentence", "label")]
+    found = _IDENTIFIER.fullmatch(values[0]) if isinstance(values[0], str) else None
+    if found is None or not isinstance(values[1], str) or str(values[2]) not in _LABELS:
+        return _bad(where)
+    split, stem = found[1], values[0].rpartition("-")[0]
+    folders = [f"images/{split}/", f"{split}/", "images/", ""]
+    if "directory" in row:  # train has its images in numbered folders
+        folders = [f"images/{split}/{row['directory']}/", f"{split}/{row['directory']}/", *folders]
+    left, right = (
+        Record(values[0], tuple(f"{f}{stem}-img{side}.png" for f in folders), (values[1],))
+        for side in (0, 1)
+    )
+    return left, right, _LABELS[str(values[2])]
+
+
+def _one_image(row: Any, where: str) -> _Row:
+    image, sentence, labels = (row.get(key) for key in ("image", "sentence", "labels"))
+    label = labels[0] if isinstance(labels, list) and len(labels) == 1 else None
+    if not (isinstance(image, str) and isinstance(sentence, str)) or str(label) not in _LABELS:
+        return _bad(where)
+    record = Record(where, (image,), (sentence,))
+    return record, record, _LABELS[str(label)]
+
+
+def _bad(where: str) -> _Row:
+    record = Record(where, reason="broken record")
+    return record, record, -1
+
+
+def _loaded(line: bytes) -> dict[str, Any]:
+    """A line as an object; an empty one if it is something else."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return row if isinstance(row, dict) else {}
