@@ -11,9 +11,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from tvdim_jax.features import Features
-from tvdim_jax.models.text.bert_layers import bert_init, bert_layers, dense, layer_norm
-
-_NUM_TYPES = 2  # BERT tells two sentences apart; here every token is of the first type
+from tvdim_jax.models.text.bert_layers import bert_embeddings, bert_layers, dense, layer_norm
 
 
 class BertEncoder(nn.Module):
@@ -65,16 +63,9 @@ class BertEncoder(nn.Module):
         Raises:
           ValueError: T > max_length, unequal shapes, or width not a multiple of num_heads.
         """
-        _check_texts(token_ids, token_valid, self.max_length)
-        _check_heads("BertEncoder", self.width, self.num_heads)
-        words = nn.Embed(self.vocab_size, self.width, embedding_init=bert_init, name="tokens")
-        positions = self.param("positions", bert_init, (self.max_length, self.width))
-        types = self.param("types", bert_init, (_NUM_TYPES, self.width))
-        places = (types[:1] + positions[: token_ids.shape[-1]]).reshape(
-            *[1] * (token_ids.ndim - 1), -1, self.width
-        )
-        x = layer_norm("norm")(words(token_ids) + places)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        check_texts("BertEncoder", token_ids, token_valid, self.max_length)
+        check_heads("BertEncoder", self.width, self.num_heads)
+        x, _ = bert_embeddings(self, token_ids, train=train)
         x, _ = bert_layers(
             self.depth,
             num_heads=self.num_heads,
@@ -136,7 +127,7 @@ class BertFusion(nn.Module):
           ValueError: unequal shapes, or D not a multiple of num_heads.
         """
         _check_pairs(tokens, token_valid, other, other_valid)
-        _check_heads("BertFusion", tokens.shape[-1], self.num_heads)
+        check_heads("BertFusion", tokens.shape[-1], self.num_heads)
         x, _ = bert_layers(
             self.depth,
             num_heads=self.num_heads,
@@ -179,7 +170,8 @@ class WordPredictor(nn.Module):
         return logits + bias.reshape(*[1] * (logits.ndim - 1), -1)
 
 
-def _check_heads(module: str, width: int, num_heads: int) -> None:
+def check_heads(module: str, width: int, num_heads: int) -> None:
+    """Raises a ValueError unless `num_heads` divides `width`; `module` names who asks."""
     if width % num_heads:
         raise ValueError(
             f"{module}: width is {width}; wanted a multiple of num_heads = {num_heads}. "
@@ -187,15 +179,16 @@ def _check_heads(module: str, width: int, num_heads: int) -> None:
         )
 
 
-def _check_texts(token_ids: jax.Array, token_valid: jax.Array, max_length: int) -> None:
+def check_texts(module: str, token_ids: jax.Array, token_valid: jax.Array, max_length: int) -> None:
+    """Raises a ValueError unless both are `[..., T]`, 1 <= T <= max_length, of two axes or more."""
     if token_ids.ndim < 2 or token_ids.shape != token_valid.shape:
         raise ValueError(
-            f"BertEncoder: token_ids have shape {token_ids.shape}, token_valid "
+            f"{module}: token_ids have shape {token_ids.shape}, token_valid "
             f"{token_valid.shape}; wanted [B, T] for both. Give one mask entry per token."
         )
     if not 1 <= token_ids.shape[-1] <= max_length:
         raise ValueError(
-            f"BertEncoder: texts of {token_ids.shape[-1]} tokens; wanted 1 to max_length = "
+            f"{module}: texts of {token_ids.shape[-1]} tokens; wanted 1 to max_length = "
             f"{max_length}. Truncate when tokenising or raise max_length."
         )
 

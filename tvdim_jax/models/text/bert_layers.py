@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+_NUM_TYPES = 2  # BERT tells two sentences apart; here every token is of the first type
+
 bert_init = nn.initializers.normal(0.02)
 
 
@@ -32,15 +34,23 @@ class BertAttention(nn.Module):
       dropout: rate in [0, 1) of the attention weights.
       train: True applies the dropout.
       dtype: compute type of the matmuls.
+      causal: True lets place t of x attend to the places 0 to t of other alone.
     """
 
     num_heads: int
     dropout: float
     train: bool
     dtype: Any
+    causal: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array, other: jax.Array, other_valid: jax.Array) -> jax.Array:
+    def __call__(
+        self,
+        x: jax.Array,
+        other: jax.Array,
+        other_valid: jax.Array,
+        key_value: tuple[nn.Module, nn.Module] | None = None,
+    ) -> jax.Array:
         """Attends from x to other.
 
         Args:
@@ -48,6 +58,7 @@ class BertAttention(nn.Module):
           other: `[..., K, D]`, keys and values.
           other_valid: bool `[..., K]`, True = may be attended to. A row without any gets the mean
             of all values.
+          key_value: projections to `width` that make the keys and the values; None has its own.
 
         Returns:
           `[..., T, width]` in the compute type.
@@ -55,16 +66,24 @@ class BertAttention(nn.Module):
         width = x.shape[-1]
         heads = (self.num_heads, width // self.num_heads)
 
-        def project(source: jax.Array, name: str) -> jax.Array:
-            return dense(width, self.dtype, name)(source).reshape(*source.shape[:-1], *heads)
+        def project(source: jax.Array, name: str, shared: Any = None) -> jax.Array:
+            projection = shared or dense(width, self.dtype, name)
+            projected: jax.Array = projection(source)
+            return projected.reshape(*source.shape[:-1], *heads)
 
-        query, key, value = project(x, "query"), project(other, "key"), project(other, "value")
+        shared_key, shared_value = key_value or (None, None)
+        query = project(x, "query")
+        key, value = project(other, "key", shared_key), project(other, "value", shared_value)
         scores = jnp.einsum(
             "...qhd,...khd->...hqk", query, key, preferred_element_type=jnp.float32
         ) / math.sqrt(heads[1])
         # A finite number instead of -inf: a row of them still has a softmax, and a gradient of 0.
         lowest = jnp.finfo(jnp.float32).min
-        weights = nn.softmax(jnp.where(other_valid[..., None, None, :], scores, lowest))
+        allowed = other_valid[..., None, None, :]
+        if self.causal:
+            past = jnp.tril(jnp.ones(scores.shape[-2:], bool))
+            allowed &= past.reshape(*[1] * (allowed.ndim - 2), *past.shape)
+        weights = nn.softmax(jnp.where(allowed, scores, lowest))
         weights = nn.Dropout(self.dropout, deterministic=not self.train)(weights)
         mixed = jnp.einsum("...hqk,...khd->...qhd", weights.astype(self.dtype), value)
         return dense(width, self.dtype, "out")(mixed.reshape(x.shape))
@@ -79,6 +98,7 @@ class BertLayer(nn.Module):
       dropout: rate in [0, 1) of the attention weights and of each branch's output.
       train: True applies the dropout.
       dtype: compute type of the matmuls.
+      causal: True lets a place attend to itself and those before it alone.
     """
 
     num_heads: int
@@ -86,6 +106,7 @@ class BertLayer(nn.Module):
     dropout: float
     train: bool
     dtype: Any
+    causal: bool = False
 
     @nn.compact
     def __call__(
@@ -94,6 +115,7 @@ class BertLayer(nn.Module):
         valid: jax.Array,
         other: jax.Array | None,
         other_valid: jax.Array | None,
+        key_value: tuple[nn.Module, nn.Module] | None = None,
     ) -> tuple[jax.Array, None]:
         """One layer, in the form that `nn.scan` wants.
 
@@ -102,15 +124,17 @@ class BertLayer(nn.Module):
           valid: bool `[..., T]`, True = may be attended to.
           other: `[..., K, D]`, what the cross-attention attends to; None leaves it out.
           other_valid: bool `[..., K]`; None with other.
+          key_value: see BertAttention, of the cross-attention.
 
         Returns:
           `[..., T, width]` float32, and None.
         """
         options = (self.num_heads, self.dropout, self.train, self.dtype)
-        y = BertAttention(*options, name="attention")(x, x, valid)
+        y = BertAttention(*options, self.causal, name="attention")(x, x, valid)
         x = layer_norm("attention_norm")(x + self._drop(y))
         if other is not None and other_valid is not None:
-            y = BertAttention(*options, name="cross_attention")(x, other, other_valid)
+            attention = BertAttention(*options, name="cross_attention")
+            y = attention(x, other, other_valid, key_value)
             x = layer_norm("cross_attention_norm")(x + self._drop(y))
         y = dense(self.mlp_width, self.dtype, "dense_1")(x)
         y = dense(x.shape[-1], self.dtype, "dense_2")(nn.gelu(y, approximate=False))
@@ -120,7 +144,29 @@ class BertLayer(nn.Module):
         return nn.Dropout(self.dropout, deterministic=not self.train)(y)
 
 
-def bert_layers(depth: int, **options: Any) -> nn.Module:
+def bert_embeddings(module: Any, token_ids: jax.Array, *, train: bool) -> tuple[Any, Any]:
+    """BERT's input: words, places and the first of two types, added, normed and dropped out.
+
+    Args:
+      module: in whose compact call this runs, with vocab_size, width, max_length and dropout. Its
+        parameters are "tokens", "positions", "types" and "norm".
+      token_ids: int32 `[..., T]`.
+      train: True applies the dropout.
+
+    Returns:
+      `[..., T, width]` float32, and the `nn.Embed` of the words.
+    """
+    words = nn.Embed(module.vocab_size, module.width, embedding_init=bert_init, name="tokens")
+    positions = module.param("positions", bert_init, (module.max_length, module.width))
+    types = module.param("types", bert_init, (_NUM_TYPES, module.width))
+    places = (types[:1] + positions[: token_ids.shape[-1]]).reshape(
+        *[1] * (token_ids.ndim - 1), -1, module.width
+    )
+    x = layer_norm("norm")(words(token_ids) + places)
+    return nn.Dropout(module.dropout, deterministic=not train)(x), words
+
+
+def bert_layers(depth: int, layer: Any = BertLayer, **options: Any) -> nn.Module:
     """`depth` layers, one after the other, called "layers".
 
     Every parameter holds the layers along a new first axis: `kernel [depth, in, out]`. So XLA
@@ -128,13 +174,14 @@ def bert_layers(depth: int, **options: Any) -> nn.Module:
 
     Args:
       depth: number of layers.
-      **options: of BertLayer.
+      layer: the module of one of them, called as BertLayer is.
+      **options: of the layer.
 
     Returns:
-      A module with the arguments and results of BertLayer.
+      A module with the arguments and results of the layer.
     """
     layers = nn.scan(
-        BertLayer,
+        layer,
         variable_axes={"params": 0, "intermediates": 0},
         split_rngs={"params": True, "dropout": True},
         in_axes=nn.broadcast,
