@@ -25,6 +25,7 @@ from tvdim_jax.losses.matching import (
 )
 from tvdim_jax.objectives.base import Metrics
 from tvdim_jax.objectives.embeddings import Encoded, Sides
+from tvdim_jax.objectives.groups import checked_group, interleave, of_groups
 from tvdim_jax.precision import einsum_float32
 from tvdim_jax.prng import named_key
 
@@ -80,25 +81,25 @@ def matching_term(
     Source: Li et al. 2021 (arXiv 2107.07651), section 3.2.
     """
     num = len(batch["token_valid"])
-    size = _checked_group(num, group_size)
+    size = checked_group(num, group_size)
     drawn, found = _drawn(encoded.sides, size, temperature, key)
     tokens, valid = encoded.text.local_features["tokens"], batch["token_valid"]
-    wrong_tokens, wrong_valid = (_of_groups(each, drawn["text"]) for each in (tokens, valid))
+    wrong_tokens, wrong_valid = (of_groups(each, drawn["text"]) for each in (tokens, valid))
     images = image_tokens(encoded.image)
-    wrong_images = _of_groups(images, drawn["image"])
+    wrong_images = of_groups(images, drawn["image"])
     # The three of a row side by side, so that no row leaves its device.
     fused = apply.fusion(
         params,
-        _interleave(tokens, tokens, wrong_tokens),
-        _interleave(valid, valid, wrong_valid),
-        _interleave(images, wrong_images, images),
+        interleave(tokens, tokens, wrong_tokens),
+        interleave(valid, valid, wrong_valid),
+        interleave(images, wrong_images, images),
         train=True,
         key=named_key(key, "matching_dropout"),
     )
     logits = apply.matching(params, fused.global_features)
     labels = jnp.tile(jnp.array([1, 0, 0]), num)
     # Only real pairs match, and found is of real anchors alone.
-    where = _interleave(encoded.sides["text"]["where"], found["image"], found["text"])
+    where = interleave(encoded.sides["text"]["where"], found["image"], found["text"])
     loss = label_loss(logits, labels, where=where)
     accuracy = label_accuracy(logits, labels, where=where)
     return loss, {"train/matching_loss": loss, "train/matching_accuracy": accuracy}
@@ -216,24 +217,3 @@ def _drawn(
     }
     found = {name: exists.reshape(-1) for name, (_, exists) in draws.items()}
     return {name: place for name, (place, _) in draws.items()}, found
-
-
-def _of_groups(values: jax.Array, places: jax.Array) -> jax.Array:
-    """Of values `[B, ...]` those at places `[G, n]` of their own groups, `[B, ...]`."""
-    grouped = values.reshape(*places.shape, *values.shape[1:])
-    return jax.vmap(lambda group, place: group[place])(grouped, places).reshape(values.shape)
-
-
-def _interleave(*parts: jax.Array) -> jax.Array:
-    """Arrays `[B, ...]` -> `[B * len(parts), ...]`, row after row."""
-    return jnp.stack(parts, axis=1).reshape(-1, *parts[0].shape[1:])
-
-
-def _checked_group(num: int, group_size: int) -> int:
-    size = min(num, group_size)
-    if size < 1 or num % size:
-        raise ValueError(
-            f"group_size: got {group_size} for a batch of {num}, wanted at least 1 and a divisor "
-            "of the batch, as negatives are drawn within groups; change one of them"
-        )
-    return size
