@@ -64,7 +64,9 @@ def subtract(first: Mapping[int, Figures], second: Mapping[int, Figures]) -> dic
     }
 
 
-def cell(column: str, found: Iterable[Figures], *, sign: str = "", scale: float = 100) -> str:
+def cell(
+    column: str, found: Iterable[Figures], *, sign: str = "", scale: float = 100, digits: int = 1
+) -> str:
     """Mean and, of two values or more, standard deviation of a column.
 
     Args:
@@ -72,12 +74,13 @@ def cell(column: str, found: Iterable[Figures], *, sign: str = "", scale: float 
       found: figures of each seed.
       sign: "+" writes the sign of positive values too.
       scale: that values are multiplied by.
+      digits: after the point.
     """
     values = [scale * each[column] for each in found if column in each]
     if not values:
         return "-"
-    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):{sign}.1f}{spread}"
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):{sign}.{digits}f}{spread}"
 
 
 def cpu_minutes(runs: Sequence[Run]) -> str:

@@ -1,0 +1,63 @@
+"""Linear probe, nearest neighbours and few-shot probes of frozen features."""
+
+from typing import Any
+
+import numpy as np
+
+from tvdim_jax.data.eval_batches import class_names
+from tvdim_jax.data.sources.base import Source
+from tvdim_jax.evals import few_shot, knn, linear_probe
+from tvdim_jax.evals.accuracy import class_mean_accuracy
+from tvdim_jax.evals.auc import class_aucs
+from tvdim_jax.evals.labelled import known_entries
+from tvdim_jax.experiment.data import Splits
+from tvdim_jax.experiment.encoders import GLOBAL
+from tvdim_jax.experiment.tasks import Images
+from tvdim_jax.experiment.tasks.labels import NUM_NEIGHBORS, labelled_parts
+
+SHOTS = (1, 5, 10)
+NUM_DRAWS = 20
+
+
+def score_labels(
+    train: Images, test: Images, splits: Splits, *, seed: int, few: bool
+) -> dict[str, Any]:
+    """Fits on the first part and scores the second.
+
+    Args:
+      train: global features of the first part.
+      test: of the second part.
+      splits: with the labels.
+      seed: of the probe's validation split and of the few-shot draws.
+      few: adds "few_shot", for sets with one label an image.
+
+    Returns:
+      "classes", their names; "probe" and "knn", each with its metric, value and protocol. The probe
+      also has "class_mean", accuracy, where each image has one label, and else "class_aucs" by
+      class, ambiguous labels masked in both.
+    """
+    rows = train.rows.tolist(), test.rows.tolist()
+    classes = sorted(class_names(splits.train, rows[0]) | class_names(splits.test, rows[1]))
+    fitted, scored = labelled_parts(train, test, splits)
+    probe, logits = linear_probe.predict(fitted, scored, seed=seed)
+    neighbors = min(NUM_NEIGHBORS, len(fitted.features))
+    found: dict[str, Any] = {
+        "classes": classes,
+        "probe": probe._asdict(),
+        "knn": knn.evaluate(fitted, scored, num_neighbors=neighbors)._asdict(),
+    }
+    if scored.labels.ndim == 1:
+        found["probe"]["class_mean"] = class_mean_accuracy(logits.argmax(axis=1), scored.labels)
+    else:
+        aucs = class_aucs(logits, scored.labels, known_entries(scored)).tolist()
+        found["probe"]["class_aucs"] = dict(zip(classes, aucs, strict=True))
+    if few:
+        shots = few_shot.evaluate(fitted, scored, shots=SHOTS, num_draws=NUM_DRAWS, seed=seed)
+        found["few_shot"] = {str(each.shots): each._asdict() for each in shots}
+    return found
+
+
+def labelled_images(images: Images, source: Source) -> Images:
+    """Those with a label."""
+    has_label = np.array([bool(source.labels(row)) for row in images.rows.tolist()])
+    return Images(images.rows[has_label], {GLOBAL: images.features[GLOBAL][has_label]})
