@@ -65,7 +65,8 @@ def missing(jobs: Sequence[Job], fields_of: Callable[[Job], Mapping[str, Any]]) 
     for job in jobs:
         if job.path.exists():
             check_fields(job.path, fields_of(job))
-    say(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them done before")
+    if jobs:
+        say(f"{len(jobs)} runs, {len(jobs) - len(todo)} of them done before")
     return todo
 
 

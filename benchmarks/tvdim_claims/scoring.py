@@ -60,7 +60,7 @@ def score_arm(
     seed = config.seed
 
     def encode(parts: Splits) -> tuple[Images, Images]:
-        train, test = (encode_images(config, image, part) for part in parts)
+        train, test = (encode_images(config, image, part, encoders.batch_size) for part in parts)
         return train, test
 
     def score(images: tuple[Images, Images], parts: Splits, *, few: bool) -> dict[str, Any]:
@@ -88,12 +88,12 @@ def score_arm(
     return results
 
 
-def encode_images(config: ConfigDict, image: Embed, source: Source) -> Images:
+def encode_images(config: ConfigDict, image: Embed, source: Source, batch_size: int) -> Images:
     """Global features of all readable images of a source."""
     batches = make_eval_batches(
         source,
         image_size=config.data.image_size,
-        batch_size=config.eval.batch_size,
+        batch_size=batch_size,
         num_threads=max(1, config.data.num_threads),
     )
     features, rows = extract(lambda batch: image(batch)[GLOBAL], batches)

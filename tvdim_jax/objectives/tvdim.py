@@ -95,7 +95,7 @@ def make_tvdim_objective(
     Raises:
       ValueError: an option out of its range, or nothing to learn from (no image loss and weight 0).
 
-    Source: Qin et al. 2021 (arXiv 2106.01797); docs/training.md lists what they leave open.
+    Source: Qin et al. 2021 (arXiv 2106.01797); docs/tvdim.md lists what they leave open.
     """
     _check_terms(text_weight, scales, image_loss=image_loss)
     check_region_pool(region_pool)
