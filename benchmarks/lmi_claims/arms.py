@@ -7,8 +7,6 @@ from ml_collections import ConfigDict
 
 from tvdim_jax.config import check, default
 
-FIELD_PIXELS = 8  # side of what one of the 7 x 7 regions of the encoder sees of 32 pixels
-
 
 class Arm(NamedTuple):
     """One method.

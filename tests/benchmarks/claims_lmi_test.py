@@ -2,15 +2,12 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from benchmarks import claims_lmi
 from benchmarks.lmi_claims import arms, report
-from benchmarks.lmi_claims.scoring import Images, Reports, critic_scores, score_pointing
 from benchmarks.lmi_claims.sets import SceneSentences
 from benchmarks.studies.tables import write_report
-from tvdim_jax.critics import make_pair_critic
 
 TINY = {
     "data.num_examples": 64,
@@ -144,51 +141,6 @@ def test_the_sentences_of_a_scene_are_those_of_its_boxes():
     for row in range(5):
         first, second = source.boxes(row)
         assert source.captions(row) == [f"there is a {first[0]}", f"there is a {second[0]}"]
-
-
-def test_pointing_knows_which_sentence_is_read():
-    source = SceneSentences(3, seed=0, image_size=32)
-    maps = np.zeros((3, 2, 7, 7))
-    for row in range(3):
-        for place, (_, box) in enumerate(source.boxes(row)):
-            x, y = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-            column, line = (int(np.clip(round(at / 4) - 1, 0, 6)) for at in (x, y))
-            maps[row, place, line, column] = 1
-    right = score_pointing(maps, source, np.arange(3), 32)
-    wrong = score_pointing(maps[:, ::-1], source, np.arange(3), 32)
-    assert right["hits"] == wrong["swapped"] == 1
-    assert right["swapped"] == wrong["hits"] == 0
-
-
-def test_critic_scores_equal_a_loop():
-    rng = np.random.default_rng(0)
-    images = Images(rng.normal(size=(3, 6)), rng.normal(size=(3, 4, 5)), np.arange(3))
-    said = np.array([[True, True], [True, False], [False, False]])
-    reports = Reports(rng.normal(size=(3, 2, 7)), said)
-    job = claims_lmi.Job("scenes", "local_global_info_nce", 0, None)
-    config = arms.make_config(job.name, job.arm, 0, num_steps=1, path="")
-    critic = make_pair_critic("mlp", config.model.critic_hidden)
-    params = {
-        name: critic.init(np.zeros(2, np.uint32), width, 7)
-        for name, width in (("local", 5), ("global", 6))
-    }
-
-    def score(name, x, y):
-        return critic.score(params[name], *critic.project(params[name], x[None], y[None])).item()
-
-    scores = critic_scores(config, params, images, reports)
-    every = np.arange(3)
-    wanted = {"local": np.zeros((3, 3)), "global": np.zeros((3, 3))}
-    for i in range(3):
-        for j in range(3):
-            texts = reports.sentences[j][said[j]]
-            mean = texts.mean(axis=0) if len(texts) else np.zeros(7)
-            wanted["global"][i, j] = score("global", images.whole[i], mean)
-            best = [max(score("local", v, text) for v in images.regions[i]) for text in texts]
-            wanted["local"][i, j] = np.mean(best) if best else 0
-    wanted["sum"] = wanted["local"] + wanted["global"]
-    for name, expected in wanted.items():
-        np.testing.assert_allclose(scores[name](every, every), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_page_has_the_markers_and_names_tests_that_are_there():

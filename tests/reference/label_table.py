@@ -67,3 +67,45 @@ def halves(size):
 
 def numbers(size):
     return [[f"{row // 10} {row % 10}"] for row in range(size)]
+
+
+class Findings(Table):
+    """Planted findings: three sources of doubt, and features in which each finding is a direction.
+
+    Finding k of row i is positive, negative, uncertain or unmentioned by `marks[i, k]`; studies
+    have two rows each, subjects four.
+    """
+
+    NAMES = ("Edema", "Fracture", "Pneumonia")
+
+    def __init__(self, size, *, seed, first_subject=0):
+        super().__init__(size)
+        self.name = "findings"
+        self.marks = np.random.default_rng(seed).choice(
+            [1, 0, -1, -2], size=(size, 3), p=[0.35, 0.25, 0.1, 0.3]
+        )
+        self._first_subject = first_subject
+
+    def _named(self, row, mark):
+        return [name for name, own in zip(self.NAMES, self.marks[row], strict=True) if own == mark]
+
+    def labels(self, row):
+        return self._named(row, 1)
+
+    def ambiguous(self, row):
+        return self._named(row, -1)
+
+    def unmentioned(self, row):
+        return self._named(row, -2)
+
+    def study_id(self, row):
+        return 1000 * self._first_subject + row // 2
+
+    def subject_id(self, row):
+        return self._first_subject + row // 4
+
+    def features(self, seed, signal=3.0):
+        """float32 `[n, 8]`: noise, and `signal` along axis k where finding k is positive."""
+        noise = np.random.default_rng(seed).normal(size=(len(self), 8))
+        noise[:, :3] += signal * (self.marks == 1)
+        return noise.astype(np.float32)

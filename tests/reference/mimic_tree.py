@@ -46,6 +46,7 @@ def write_mimic_tree(
     folder: Path,
     *,
     num_subjects: int = 8,
+    num_held_out: int = 1,
     seed: int = 0,
     zipped: bool = False,
     beside: bool = False,
@@ -54,11 +55,12 @@ def write_mimic_tree(
 
     Each patient has one or two studies, each study one or two frontal images and sometimes a
     lateral one; every other image is a 16-bit PNG. Finding k of a study is a bright blob k in its
-    images. The last patients make up "validate" and "test".
+    images. The last patients make up "validate" and "test", num_held_out each.
 
     Args:
       folder: gets the tree.
-      num_subjects: patients, at least 3.
+      num_subjects: patients, more than twice num_held_out.
+      num_held_out: patients in "validate", and in "test".
       seed: of everything.
       zipped: tables as .csv.gz.
       beside: reports beside the study folders, not under mimic-cxr-reports.
@@ -67,7 +69,8 @@ def write_mimic_tree(
     rows: list[MimicRow] = []
     for number in range(num_subjects):
         subject = 10_000_000 + 1_000_003 * number % 9_000_000 + number
-        split = {num_subjects - 2: "validate", num_subjects - 1: "test"}.get(number, "train")
+        places = {0: "test", 1: "validate"}
+        split = places.get((num_subjects - 1 - number) // num_held_out, "train")
         for study in range(50_000_000 + 10 * number, 50_000_000 + 10 * number + rng.integers(1, 3)):
             labels, sentences = _study(rng)
             place = f"p{str(subject)[:2]}/p{subject}/s{study}"

@@ -27,9 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for module in (train, evaluate, data):
         module.add_parser(verbs)
-    # Only the verb `train` takes words that argparse does not know: the config overrides.
+    # Only these verbs take words that argparse does not know: the config overrides.
     args, rest = parser.parse_known_args(argv)
-    if rest and args.verb != "train":
+    if rest and args.verb not in ("train", "evaluate"):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return args.run(args, rest)

@@ -8,15 +8,22 @@ from pathlib import Path
 from absl import logging
 from rich.console import Console
 
-from tvdim_jax.config import TASKS
 from tvdim_jax.experiment.summary import evaluate_run
+from tvdim_jax.experiment.tasks import TASK_OF
 
+_WIDTH = max(map(len, TASK_OF))
+_TASKS = "\n".join(f"  {name:<{_WIDTH}}  {task.does}" for name, task in TASK_OF.items())
 _DESCRIPTION = f"""\
 Score the newest checkpoint of a run beside random initialisation and pixels.
-Tasks: {", ".join(TASKS)}.
+Any field eval.* of tvdim_jax/config/schema.py can be set with --config.eval.FIELD=VALUE.
 
-example:
-  tvdim evaluate runs/demo --tasks knn,retrieval --json
+tasks:
+{_TASKS}
+
+examples:
+  tvdim evaluate runs/demo --tasks knn,pointing --json
+  tvdim evaluate runs/mimic_cxr_lmi --split test --tasks findings --config.eval.uncertain=positive
+  tvdim evaluate runs/local --against runs/global --tasks findings
 """
 
 
@@ -30,15 +37,30 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("workdir", metavar="RUN", help="the run folder, such as runs/demo")
     parser.add_argument("--tasks", metavar="T1,T2", help="default: those of the run's config")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--split", help="part to score: of MIMIC-CXR validate (default) or test")
+    parser.add_argument("--data", metavar="DIR", default="", help="other data of the same kind")
+    parser.add_argument(
+        "--against",
+        metavar="RUN2",
+        type=Path,
+        help="a run scored on the same images before: differences with their intervals",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the tables")
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace, _: Sequence[str]) -> int:
+def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
     """Runs the verb; see `tvdim_jax.cli.entry.main` for the exit codes."""
     logging.set_verbosity(logging.WARNING)
-    tasks = tuple(args.tasks.split(",")) if args.tasks else None
-    rows = evaluate_run(Path(args.workdir), tasks, Console(quiet=args.json))
+    split = [f"--config.eval.split={args.split}"] if args.split else []
+    rows = evaluate_run(
+        Path(args.workdir),
+        tuple(args.tasks.split(",")) if args.tasks else None,
+        Console(quiet=args.json),
+        overrides=[*overrides, *split],
+        data_path=args.data,
+        against=args.against,
+    )
     if args.json:
         Console(soft_wrap=True).print_json(json.dumps(rows))
     return 0

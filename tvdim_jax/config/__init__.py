@@ -5,7 +5,7 @@ A file in configs/ calls `default()`, changes a few fields and returns the resul
 """
 
 from tvdim_jax.config.checks import ConfigError, check, uses_sentences, uses_text
-from tvdim_jax.config.files import from_json, load
+from tvdim_jax.config.files import from_json, load, override
 from tvdim_jax.config.schema import TASKS, default, flat_fields
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "flat_fields",
     "from_json",
     "load",
+    "override",
     "uses_sentences",
     "uses_text",
 ]

@@ -30,6 +30,8 @@ _CHOICES = {
     "objective.estimator": ("dv", "info_nce", "jsd", "smile", "released_infonce"),
     "objective.negative_regions": ("own", "positive", "all"),
     "objective.sentence_mean": ("flat", "report"),
+    "eval.uncertain": ("masked", "positive", "negative"),
+    "eval.unmentioned": ("masked", "negative"),
 }
 
 # Every number must be above 0, or within these bounds.

@@ -31,19 +31,49 @@ def load(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
         raise ConfigError(f"no config file at {path!r}; the shipped ones are in configs/")
     for word in overrides:
         _check_override(word)
+    config = _overridden(_from_flat(_run_file(path)), overrides)
+    config.workdir = config.workdir or f"runs/{Path(path).stem}"
+    check(config)
+    return config
+
+
+def override(config: ConfigDict, overrides: Sequence[str], changeable: Sequence[str]) -> ConfigDict:
+    """Changes some fields of a finished config.
+
+    Args:
+      config: such as that of a run; it is left as it is.
+      overrides: see `load`.
+      changeable: fields, or beginnings of fields, that may be changed.
+
+    Returns:
+      The locked config, checked.
+
+    Raises:
+      ConfigError: as of `load`, or a field that may not be changed.
+    """
+    for word in overrides:
+        _check_override(word)
+        name = word.split("=", 1)[0].removeprefix("--config.")
+        if not name.startswith(tuple(changeable)):
+            raise ConfigError(
+                f"config.{name} was fixed by the training, wanted one of "
+                f"{', '.join(changeable)}; leave it out"
+            )
+    changed = _overridden(ConfigDict(config.to_dict()), overrides)
+    check(changed)
+    return changed
+
+
+def _overridden(config: ConfigDict, overrides: Sequence[str]) -> ConfigDict:
+    """The config after words that were checked, locked."""
     argv = ["tvdim", *overrides]
     flag_values = flags.FlagValues()
-    config_flags.DEFINE_config_dict(
-        "config", _from_flat(_run_file(path)), flag_values=flag_values, sys_argv=argv
-    )
+    config_flags.DEFINE_config_dict("config", config, flag_values=flag_values, sys_argv=argv)
     try:
         flag_values(argv)
     except (flags.Error, TypeError, ValueError) as error:
         raise ConfigError(_one_line(error)) from error
-    config = flag_values.config
-    config.workdir = config.workdir or f"runs/{Path(path).stem}"
-    check(config)
-    return config
+    return flag_values.config
 
 
 def from_json(text: str) -> ConfigDict:

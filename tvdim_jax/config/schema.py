@@ -8,7 +8,15 @@ from ml_collections import ConfigDict
 PAIR_LOSSES = ("ranking", "info_nce", "similarity_regulated")
 OBJECTIVES = ("tvdim", "amdim", "lmi")
 SOURCES = ("scenes", "captions", "coco", "mimic_cxr")
-TASKS = ("linear_probe", "knn", "retrieval")
+TASKS = (
+    "linear_probe",
+    "knn",
+    "retrieval",
+    "findings",
+    "label_fractions",
+    "ordinal",
+    "pointing",
+)
 SCHEDULES = ("constant", "cosine", "step")
 SCALES = (1, 5, 7)
 
@@ -88,11 +96,15 @@ _TRAIN = {
     "max_nonfinite_steps": 10,  # skipped updates in a row before the run stops
 }
 _EVAL = {
-    "tasks": TASKS,  # run after the last update
+    "tasks": ("linear_probe", "knn", "retrieval"),  # of TASKS, run after the last update
     "every": 0,  # updates between evaluations in training; 0 evaluates at the end
     "batch_size": 250,  # images of one forward pass
     "num_train_examples": 2_000,  # at most; fit the probe and fill the kNN index
     "num_test_examples": 1_000,  # at most; scored
+    "split": "",  # part of the source that is scored; "" is the one for validation
+    "uncertain": "masked",  # labels of doubt: masked, positive or negative; findings
+    "unmentioned": "masked",  # findings that a report leaves out: masked or negative
+    "grades_path": "",  # CSV of severity grades, see docs/lmi.md; ordinal
 }
 
 

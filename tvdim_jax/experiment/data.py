@@ -29,6 +29,13 @@ from tvdim_jax.weights import bert_vocabulary
 
 TOKENIZER_WAIT_SECONDS = 600
 UNSEEN_SCENES_SEED = 1  # the training scenes have seed 0
+# Parts of each source that can be scored; the first one is meant for validation.
+SCORED_PARTS = {
+    "scenes": ("unseen",),
+    "captions": ("validation",),
+    "coco": ("val",),
+    "mimic_cxr": ("validate", "test"),
+}
 
 
 class Splits(NamedTuple):
@@ -42,10 +49,10 @@ def make_splits(config: ConfigDict) -> Splits:
     """The training and the test source that the config names, without caption noise.
 
     Raises:
-      ConfigError: a folder is needed and not named.
+      ConfigError: a folder is needed and not named, or a part that the source does not have.
       DataError: the data are not there or cannot be read.
     """
-    data = config.data
+    data, part = config.data, _scored_part(config)
     if data.source == "scenes":
         train = Scenes(data.num_examples, seed=0, image_size=data.image_size)
         num_test = config.eval.num_test_examples
@@ -55,7 +62,7 @@ def make_splits(config: ConfigDict) -> Splits:
         # Only here: TFDS is not needed by anybody else.
         from tvdim_jax.data.sources.coco import CocoCaptions  # noqa: PLC0415
 
-        return Splits(CocoCaptions(data.path, "train"), CocoCaptions(data.path, "val"))
+        return Splits(CocoCaptions(data.path, "train"), CocoCaptions(data.path, part))
     if not data.path:
         holds = "the MIMIC-CXR-JPG tree" if data.source == "mimic_cxr" else "captions.jsonl"
         raise ConfigError(
@@ -63,12 +70,28 @@ def make_splits(config: ConfigDict) -> Splits:
             f"{holds}: add --config.data.path=DIR"
         )
     if data.source == "mimic_cxr":
-        return Splits(MimicCxr(data.path, "train"), MimicCxr(data.path, "validate"))
+        return Splits(MimicCxr(data.path, "train"), MimicCxr(data.path, part))
     fraction = data.validation_fraction
     return Splits(
         CaptionsFolder(data.path, split="train", validation_fraction=fraction),
-        CaptionsFolder(data.path, split="validation", validation_fraction=fraction),
+        CaptionsFolder(data.path, split=part, validation_fraction=fraction),
     )
+
+
+def _scored_part(config: ConfigDict) -> str:
+    parts, part = SCORED_PARTS[config.data.source], config.eval.split
+    if part and part not in parts:
+        raise ConfigError(
+            f"config.eval.split is {part!r}, wanted one of {', '.join(parts)}, the parts of "
+            f"{config.data.source!r} that can be scored"
+        )
+    return part or parts[0]
+
+
+def scored_name(config: ConfigDict, splits: Splits) -> str:
+    """Name of what is scored: that of the set, with the part where it is not the usual one."""
+    usual, part = SCORED_PARTS[config.data.source][0], _scored_part(config)
+    return splits.test.name if part == usual else f"{splits.test.name}_{part}"
 
 
 def with_noise(config: ConfigDict, splits: Splits) -> Splits:

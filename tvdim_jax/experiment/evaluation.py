@@ -9,13 +9,16 @@ from ml_collections import ConfigDict
 
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.eval_batches import make_eval_batches
-from tvdim_jax.data.sources.base import Source
+from tvdim_jax.data.sources.base import KnowsSubjects, Source
+from tvdim_jax.data.sources.subset import Subset
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.evals import pixels
 from tvdim_jax.evals.features import extract_all
+from tvdim_jax.evals.subjects import check_disjoint_subjects
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import GLOBAL, Embed, Encoders
 from tvdim_jax.experiment.tasks import TASK_OF, Context, Images, Outcome, Task
+from tvdim_jax.experiment.tasks.base import limits
 
 PIXELS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "raw pixels": pixels.raw_pixels,
@@ -65,7 +68,8 @@ def evaluate(
       What the tasks found; nothing is read for those that miss something.
 
     Raises:
-      EvaluationError: no readable image, features that are not finite, too few labels.
+      EvaluationError: no readable image, features that are not finite, too few labels, a subject
+        in both parts.
     """
     found = {task: TASK_OF[task].missing(config, splits) for task in tasks}
     missing = {task: why for task, why in found.items() if why is not None}
@@ -74,6 +78,7 @@ def evaluate(
         return Evaluation({name: {} for name in encoders}, missing)
     of_pixels = {task: each for task, each in chosen.items() if each.takes_pixels}
     try:
+        _check_subjects(config, splits, list(chosen.values()))
         train, test = _features(
             {name: each.image for name, each in encoders.items()},
             splits,
@@ -83,12 +88,13 @@ def evaluate(
             ledger=ledger,
             with_pixels=with_pixels and bool(of_pixels),
         )
-        rows: dict[str, dict[str, Outcome]] = {}
-        for name in test:
-            own = encoders.get(name)
-            context = Context(config, splits, train[name], test[name], own, tokenizer)
-            run = chosen if own else of_pixels
-            rows[name] = {task: each.run(context) for task, each in run.items()}
+        rows: dict[str, dict[str, Outcome]] = {name: {} for name in test}
+        for task, each in chosen.items():
+            wanted = _rows_of(each, config, splits)
+            for name in encoders if task not in of_pixels else test:
+                own = _taken(train[name], wanted[0]), _taken(test[name], wanted[1])
+                context = Context(config, splits, *own, encoders.get(name), tokenizer)
+                rows[name][task] = each.run(context)
     except ValueError as error:
         raise EvaluationError(f"cannot evaluate: {error}") from error
     return Evaluation(rows, missing)
@@ -106,43 +112,86 @@ def _features(
 ) -> list[dict[str, Images]]:
     """Training and test part: name of the features -> images."""
     of_pixels = {name: _of_pixels(embed) for name, embed in PIXELS.items()} if with_pixels else {}
-    read = partial(_read, config=config, batch_size=batch_size)
+    read = partial(read_images, config=config, batch_size=batch_size)
+    rows_of_tasks = zip(*(_rows_of(task, config, splits) for task in tasks), strict=True)
+    kinds_of_parts = [{k for task in tasks for k in task.train}]
+    kinds_of_parts.append({k for task in tasks for k in task.test})
     parts = []
-    for source, limit, kinds in (
-        (splits.train, config.eval.num_train_examples, {k for task in tasks for k in task.train}),
-        (splits.test, config.eval.num_test_examples, {k for task in tasks for k in task.test}),
-    ):
+    for source, kinds, rows_of_task in zip(splits, kinds_of_parts, rows_of_tasks, strict=True):
+        rows = sorted(set[int]().union(*rows_of_task))
         if not kinds:
             parts.append(dict.fromkeys([*embeds, *of_pixels], _NOTHING))
         elif config.data.grey:  # pixels are those of the RGB images
-            images = read(source, limit, embeds, kinds, ledger=ledger, grey=True)
-            parts.append(images | read(source, limit, of_pixels, kinds, ledger=None, grey=False))
+            images = read(source, rows, embeds, kinds, ledger=ledger, grey=True)
+            parts.append(images | read(source, rows, of_pixels, kinds, ledger=None, grey=False))
         else:
             both = {**embeds, **of_pixels}
-            parts.append(read(source, limit, both, kinds, ledger=ledger, grey=False))
+            parts.append(read(source, rows, both, kinds, ledger=ledger, grey=False))
     return parts
 
 
-def _read(
+def _rows_of(task: Task, config: ConfigDict, splits: Splits) -> list[Sequence[int]]:
+    """The rows of both parts that a task reads, none where it reads no kind of features."""
+    parts = zip(splits, limits(config), (task.train, task.test), strict=True)
+    return [task.rows(config, source, limit) if kinds else () for source, limit, kinds in parts]
+
+
+def _taken(images: Images, rows: Sequence[int]) -> Images:
+    """Those of some rows."""
+    taken = np.isin(images.rows, np.asarray(rows, np.int64))
+    if taken.all():
+        return images
+    return Images(images.rows[taken], {k: each[taken] for k, each in images.features.items()})
+
+
+def _check_subjects(config: ConfigDict, splits: Splits, tasks: Sequence[Task]) -> None:
+    """Refuses to score the people that a task learns from, where the sources know them."""
+    train, test = splits
+    if isinstance(train, KnowsSubjects) and isinstance(test, KnowsSubjects):
+        for task in tasks:
+            fitted, scored = _rows_of(task, config, splits)
+            check_disjoint_subjects(
+                np.array([train.subject_id(row) for row in fitted], np.int64),
+                np.array([test.subject_id(row) for row in scored], np.int64),
+            )
+
+
+def read_images(
     source: Source,
-    limit: int,
+    rows: Sequence[int],
     embeds: Mapping[str, Embed],
     kinds: set[str],
     *,
     config: ConfigDict,
     batch_size: int,
-    ledger: BadExamples | None,
-    grey: bool,
+    ledger: BadExamples | None = None,
+    grey: bool = False,
 ) -> dict[str, Images]:
-    """The kinds of features of every embedding, in one pass over the images."""
+    """The kinds of features of every embedding, in one pass over the images.
+
+    Args:
+      source: with the rows.
+      rows: increasing.
+      embeds: name -> batch -> features by their kind.
+      kinds: of these, what is kept where it is there.
+      config: of the run: how images are read.
+      batch_size: images of one forward pass.
+      ledger: gets the images that could not be read.
+      grey: reads 16-bit grey squares instead of RGB.
+
+    Returns:
+      Name -> images.
+
+    Raises:
+      ValueError: no image could be read.
+    """
     if not embeds:
         return {}
     batches = make_eval_batches(
-        source,
+        Subset(source, np.asarray(rows)),
         image_size=config.data.image_size,
         batch_size=batch_size,
         grey=grey,
-        limit=limit,
         ledger=ledger,
         num_threads=max(1, config.data.num_threads),
     )
@@ -155,11 +204,11 @@ def _read(
             if kind in kinds
         }
 
-    features, rows = extract_all(embed, batches)
-    return {
-        name: Images(rows, {kind: each for (own, kind), each in features.items() if own == name})
-        for name in embeds
-    }
+    features, places = extract_all(embed, batches)
+    found = {name: Images(np.asarray(rows, np.int64)[places], {}) for name in embeds}
+    for (name, kind), each in features.items():
+        found[name].features[kind] = each
+    return found
 
 
 def _of_pixels(embed: Callable[[np.ndarray], np.ndarray]) -> Embed:

@@ -60,6 +60,11 @@ def evaluation_path(workdir: Path, task: str, name: str) -> Path:
     return workdir / "evals" / f"{task}_{name}.json"
 
 
+def examples_path(workdir: Path, task: str, name: str) -> Path:
+    """The single scores behind that result, from which runs are compared."""
+    return workdir / "evals" / f"{task}_{name}.npz"
+
+
 def open_folder(config: ConfigDict) -> Path:
     """Makes the run folder, or finds that of the same run, and returns it.
 

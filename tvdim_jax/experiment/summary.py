@@ -7,25 +7,34 @@ from typing import Any
 
 import jax
 from ml_collections import ConfigDict
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from tvdim_jax.config import TASKS, ConfigError
+from tvdim_jax.config import TASKS, ConfigError, override
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import run_folder
-from tvdim_jax.experiment.data import Splits, make_splits
+from tvdim_jax.experiment.comparison import Stored, compare, load, name_rows, save
+from tvdim_jax.experiment.data import Splits, make_splits, scored_name
 from tvdim_jax.experiment.encoders import make_encoders
 from tvdim_jax.experiment.evaluation import evaluate
 from tvdim_jax.experiment.inference import open_trained
 from tvdim_jax.experiment.model import Model
-from tvdim_jax.experiment.tasks import Outcome, Result
+from tvdim_jax.experiment.tables import (
+    TRAINED,
+    UNTRAINED,
+    Rows,
+    comparison_table,
+    details_table,
+    notes,
+    results_table,
+)
+from tvdim_jax.experiment.tasks import Outcome
 from tvdim_jax.prng import named_key
 from tvdim_jax.train import metrics
 
-Rows = dict[str, dict[str, Result]]  # name of the features -> task -> result
-TRAINED = "trained"
+# What a finished run may be evaluated with: the rest went into its parameters.
+CHANGEABLE = ("eval.", "data.path", "data.num_threads")
 FINISHED = "run/finished"  # in metrics.jsonl
 
 
@@ -39,10 +48,13 @@ def evaluate_and_report(
     step: int,
     tasks: Sequence[str],
     console: Console,
+    folder_name: str = "",
+    against: Path | None = None,
 ) -> Rows:
     """Scores the trained encoder beside random initialisation and pixels.
 
-    Writes `evals/<task>_<set>.json` and a row of metrics.jsonl, and prints the table.
+    Writes `evals/<task>_<set>.json`, the single scores beside it, and a row of metrics.jsonl, and
+    prints the tables.
 
     Args:
       config: of the run.
@@ -52,18 +64,25 @@ def evaluate_and_report(
       trained: parameters and variables.
       step: updates that the trained encoder has seen.
       tasks: some of config.TASKS; of one that misses something, the reason is printed.
-      console: where the table goes.
+      console: where the tables go.
+      folder_name: of data that are not those of the training; part of the set's name.
+      against: another run, scored on the same images before; adds "against" to the results.
 
     Returns:
       Name of the features -> task -> result.
+
+    Raises:
+      EvaluationError: see `evaluate`.
+      ConfigError: the other run was not scored on the same images by the same labels.
     """
     start = time.perf_counter()
-    workdir, test_name = Path(config.workdir), splits.test.name
+    workdir = Path(config.workdir)
+    set_name = "_".join(filter(None, (scored_name(config, splits), folder_name)))
     ledger = BadExamples(run_folder.bad_evaluation_examples_path(workdir))
     untrained = model.init(named_key(jax.random.key(config.seed), "init"))
     encoders = {
         name: make_encoders(config, model, *trees)
-        for name, trees in ((TRAINED, trained), ("random initialisation", untrained))
+        for name, trees in ((TRAINED, trained), (UNTRAINED, untrained))
     }
     with console.status("evaluating"):
         found = evaluate(
@@ -74,43 +93,105 @@ def evaluate_and_report(
         name: {task: outcome.result for task, outcome in outcomes.items()}
         for name, outcomes in found.rows.items()
     }
-    _write_json(rows, workdir, test_name, step)
+    stored = {
+        task: {name: name_rows(each, splits.test) for name, each in outcome.examples.items()}
+        for task, outcome in found.rows[TRAINED].items()
+        if outcome.examples
+    }
+    differences = {} if against is None else _against(stored, set_name, against, rows)
+    _write(rows, stored, workdir, set_name, step)
     seconds = time.perf_counter() - start
-    of_trained = evaluation_row(found.rows[TRAINED], test_name)
+    of_trained = evaluation_row(found.rows[TRAINED], set_name)
     metrics.append_row(
         run_folder.metrics_path(workdir), {"step": step, **of_trained, "perf/eval_seconds": seconds}
     )
-    if rows[TRAINED]:
-        console.print(results_table(rows, test_name))
-    for task, why in found.missing.items():
-        console.print(f"{task}: not scored, as {why}", highlight=False, soft_wrap=True)
+    tables = [results_table(rows, set_name), details_table(rows, set_name)]
+    if differences and against is not None:
+        tables.append(comparison_table(differences, (workdir.name, against.name)))
+    _print(console, tables, [*notes(rows[TRAINED]), *_reasons(found.missing)])
     return rows
 
 
-def evaluate_run(workdir: Path, tasks: Sequence[str] | None, console: Console) -> Rows:
+def _against(
+    stored: Mapping[str, Mapping[str, Stored]], set_name: str, against: Path, rows: Rows
+) -> dict[str, Any]:
+    """Task -> differences from the other run, which also become "against" of the results."""
+    differences = {}
+    for task, each in stored.items():
+        path = run_folder.examples_path(against, task, set_name)
+        if not path.exists():
+            raise ConfigError(
+                f"no single scores of {task} on {set_name} in {str(against)!r}; score that run on "
+                f"the same set first: tvdim evaluate {against} --tasks {task}, with the same "
+                "--data and --split"
+            )
+        differences[task] = compare(each, load(path))
+        rows[TRAINED][task]["against"] = {"run": str(against), "differences": differences[task]}
+    if not differences:
+        raise ConfigError(
+            f"nothing to compare with {str(against)!r}: no task of {', '.join(rows[TRAINED])} "
+            "keeps single scores; take findings, ordinal, pointing, or linear_probe of one class"
+        )
+    return differences
+
+
+def _print(console: Console, tables: Sequence[Table | None], lines: Sequence[str]) -> None:
+    for table in filter(None, tables):
+        console.print(table)
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _reasons(missing: Mapping[str, str]) -> list[str]:
+    return [f"{task}: not scored, as {why}" for task, why in missing.items()]
+
+
+def evaluate_run(
+    workdir: Path,
+    tasks: Sequence[str] | None,
+    console: Console,
+    *,
+    overrides: Sequence[str] = (),
+    data_path: str = "",
+    against: Path | None = None,
+) -> Rows:
     """Evaluates the newest checkpoint of a run again; see `evaluate_and_report`.
 
     Args:
       workdir: the run folder, which may have been moved.
       tasks: some of config.TASKS; None takes those of the run.
-      console: where the table goes.
+      console: where the tables go.
+      overrides: words as of `config.load` that change CHANGEABLE fields of the run's config.
+      data_path: folder of other data of the same kind; "" takes those of the run.
+      against: see `evaluate_and_report`.
 
     Raises:
-      ConfigError: there is no run, or a task is unknown.
+      ConfigError: there is no run, a task is unknown, a field cannot be changed, or the data of the
+        run lie in no folder.
+      DataError: the other data are not of this kind.
     """
     for task in tasks or ():
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}, wanted some of {','.join(TASKS)}")
     run = open_trained(workdir)
+    if data_path and run.config.data.source == "scenes":
+        raise ConfigError(
+            f"the run in {str(workdir)!r} is on scenes, which lie in no folder: leave --data out"
+        )
+    config = override(run.config, overrides, CHANGEABLE)
+    if data_path:
+        config.data.path = data_path
     return evaluate_and_report(
-        run.config,
-        make_splits(run.config),
+        config,
+        make_splits(config),
         run.tokenizer,
         run.model,
         (run.params, run.variables),
         step=run.step,
-        tasks=run.config.eval.tasks if tasks is None else tasks,
+        tasks=config.eval.tasks if tasks is None else tasks,
         console=console,
+        folder_name=Path(data_path).resolve().name if data_path else "",
+        against=against,
     )
 
 
@@ -135,37 +216,21 @@ def evaluation_row(outcomes: Mapping[str, Outcome], test_name: str) -> dict[str,
     }
 
 
-def results_table(rows: Rows, test_name: str) -> Table:
-    """One row per kind of features, one column per task: what a person reads at the end."""
-    columns = [
-        (task, name)
-        for task, result in rows[TRAINED].items()
-        for name in result["metrics"]
-        if task != "retrieval" or name.endswith("R@10")
-    ]
-    title = f"{test_name}: frozen features, percent"
-    table = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("features", no_wrap=True)
-    for task, name in columns:
-        heading = name.rsplit("_", 1) if task == "retrieval" else (task, name)
-        table.add_column("\n".join(heading).replace("_", " "), justify="right", no_wrap=True)
-    for features, results in rows.items():
-        cells = [results.get(task, {}).get("metrics", {}).get(name) for task, name in columns]
-        table.add_row(features, *("-" if cell is None else f"{100 * cell:.1f}" for cell in cells))
-    if "retrieval" in rows[TRAINED]:
-        chance = rows[TRAINED]["retrieval"]["chance"]
-        cells = [chance[name] if task == "retrieval" else None for task, name in columns]
-        table.add_row("chance", *("-" if cell is None else f"{100 * cell:.1f}" for cell in cells))
-    return table
-
-
-def _write_json(rows: Rows, workdir: Path, test_name: str, step: int) -> None:
+def _write(
+    rows: Rows,
+    stored: Mapping[str, Mapping[str, Stored]],
+    workdir: Path,
+    set_name: str,
+    step: int,
+) -> None:
     for task, result in rows[TRAINED].items():
         baselines = {
             name: results[task]
             for name, results in rows.items()
             if name != TRAINED and task in results
         }
-        record = {"task": task, "dataset": test_name, "step": step, **result}
-        path = run_folder.evaluation_path(workdir, task, test_name)
+        record = {"task": task, "dataset": set_name, "step": step, **result}
+        path = run_folder.evaluation_path(workdir, task, set_name)
         run_folder.write_json(path, {**record, "baselines": baselines})
+        if task in stored:
+            save(run_folder.examples_path(workdir, task, set_name), stored[task])

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from tvdim_jax.config import ConfigError, uses_sentences, uses_text
 from tvdim_jax.data.bad_examples import BadExamples
+from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import data, run_folder
 from tvdim_jax.experiment.data import Splits
@@ -24,12 +25,12 @@ from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
 from tvdim_jax.experiment.start import optimizer_of, start_state
 from tvdim_jax.experiment.stopping import stop_on_signal
 from tvdim_jax.experiment.summary import (
-    TRAINED,
     evaluate_and_report,
     evaluation_row,
     is_finished,
     mark_finished,
 )
+from tvdim_jax.experiment.tables import TRAINED
 from tvdim_jax.experiment.trace import trace
 from tvdim_jax.train import digest, metrics, sharding
 from tvdim_jax.train.checkpoint import Checkpoints
@@ -44,6 +45,7 @@ class Run(NamedTuple):
     config: ConfigDict
     workdir: Path
     splits: Splits
+    train_source: Source  # what the updates read: the training part with its caption noise
     tokenizer: Tokenizer | None
     model: Model
     mesh: jax.sharding.Mesh
@@ -67,7 +69,7 @@ def run_training(config: ConfigDict, console: Console) -> bool:
     run = open_run(config, console)
     console.print(banner(run), highlight=False, soft_wrap=True)
     ledger = BadExamples(run_folder.bad_examples_path(run.workdir, jax.process_index()))
-    facts = {"seed": config.seed, "data": run.splits.train.digest()}
+    facts = {"seed": config.seed, "data": run.train_source.digest()}
     folder = run_folder.checkpoints_path(run.workdir)
     with Checkpoints(folder, keep=config.train.keep_checkpoints, facts=facts) as checkpoints:
         tx = optimizer_of(config)
@@ -125,8 +127,8 @@ def open_run(config: ConfigDict, console: Console) -> Run:
     workdir = run_folder.open_folder(config)
     tokenizer = data.make_tokenizer(config, splits.train, workdir) if uses_text(config) else None
     model = make_model(config, tokenizer.vocab_size if tokenizer else 0)
-    splits = data.with_noise(config, splits)
-    return Run(config, workdir, splits, tokenizer, model, sharding.make_mesh(), console)
+    noisy = data.with_noise(config, splits).train
+    return Run(config, workdir, splits, noisy, tokenizer, model, sharding.make_mesh(), console)
 
 
 def banner(run: Run) -> str:
@@ -154,7 +156,7 @@ def _train(
 ) -> TrainState:
     config = run.config
     stream = data.open_stream(
-        config, run.splits.train, run.tokenizer, ledger, start_step=int(state.step)
+        config, run.train_source, run.tokenizer, ledger, start_step=int(state.step)
     )
     rows = sharding.split_over_data(run.mesh)
     with closing(stream), closing(ledger), stop_on_signal() as told_to_stop:
@@ -244,7 +246,8 @@ def _evaluate_in_training(run: Run, step: int, state: TrainState) -> None:
     except EvaluationError as error:  # no reason to end a run
         run.console.print(f"step {step}: {error}")
         return
-    row = {"step": step, **evaluation_row(found.rows[TRAINED], run.splits.test.name)}
+    name = data.scored_name(run.config, run.splits)
+    row = {"step": step, **evaluation_row(found.rows[TRAINED], name)}
     metrics.append_row(run_folder.metrics_path(run.workdir), row)
 
 

@@ -65,6 +65,17 @@ def test_a_record_holds_the_metric_by_its_name():
     assert "value" not in record
 
 
+def test_the_probe_keeps_which_images_were_right():
+    splits = Splits(Table(40, labels=halves(40)), Table(30, labels=[["low"]] * 30))
+    context = Context(tiny_config(), splits, images(40), images(30), None, TOKENIZER)
+    outcome = TASK_OF["linear_probe"].run(context)
+    examples = outcome.examples["global"]
+    assert examples.names == ("accuracy",)
+    assert examples.labels is None
+    assert examples.scores[:, 0].tolist() == [True] * 20 + [False] * 10
+    assert outcome.result["metrics"]["accuracy"] == pytest.approx(20 / 30)
+
+
 def test_what_is_missing_is_said_before_an_image_is_read():
     labelled, config = Table(40, labels=halves(40)), tiny_config(eval__num_test_examples=3)
     late = Table(40, labels=[[]] * 3 + halves(37))  # none among the rows that are read

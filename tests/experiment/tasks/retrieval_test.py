@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from tests.reference.label_table import Table, numbers
+from tests.reference.label_table import ENCODERS, TOKENIZER, Table, numbers
 from tests.reference.tiny_run import tiny_config
 from tvdim_jax.experiment.data import Splits
+from tvdim_jax.experiment.tasks import Context, Images, retrieval
 from tvdim_jax.experiment.tasks.retrieval import RETRIEVAL, score_retrieval
 
 
@@ -40,3 +41,44 @@ def test_what_is_missing_is_said_before_an_image_is_read():
     assert RETRIEVAL.missing(config, blank) == "the test part of table has no texts"
     config = tiny_config(objective__text_weight=0.0)
     assert RETRIEVAL.missing(config, blank) == "the run has no text encoder"
+
+
+class Reports(Table):
+    """Row i: study i // 2, whose report names the level of its first row; the last has none."""
+
+    def study_id(self, row):
+        return row // 2
+
+    def captions(self, row):
+        level = row // 2 * 2
+        return [] if row >= 22 else [f"this is {level // 10} {level % 10}"]
+
+
+def test_reports_by_the_scores_of_a_critic(monkeypatch):
+    """A critic that scores an image and its own report highest; each study takes part once."""
+    asked = []
+
+    def of_table(config, critics, images, reports):
+        assert critics == {"local": "weights"}
+        levels = images["local_map"][:, 0, 0, 0]
+        return {"local": lambda i, j: -np.abs(levels[i][:, None] - 2.0 * j[None, :])}
+
+    def encode(context, texts):
+        asked.extend(texts)
+
+    monkeypatch.setattr(retrieval, "critic_scores", of_table)
+    monkeypatch.setattr(retrieval, "encode_reports", encode)
+    maps = np.broadcast_to(np.arange(24.0)[:, None, None, None], (24, 2, 2, 3))
+    images = Images(np.arange(24), {"local_map": maps})
+    config = tiny_config(objective__name="lmi")
+    splits, nothing = Splits(Table(1), Reports(24)), Images(np.arange(0), {})
+    encoders = ENCODERS._replace(critics={"local": "weights"})
+    context = Context(config, splits, nothing, images, encoders, TOKENIZER)
+    assert RETRIEVAL.missing(config, splits) is None
+    result = RETRIEVAL.run(context).result
+    assert asked[3] == ["this is 0 6"]
+    assert (result["num_images"], result["num_texts"]) == (12, 11)
+    assert result["metrics"]["image_to_text_R@1"] == 1.0
+    assert result["metrics"]["text_to_image_R@1"] == 1.0
+    assert result["details"] == {"local": result["metrics"]}
+    assert result["chance"]["text_to_image_R@1"] == pytest.approx(1 / 12)

@@ -1,6 +1,6 @@
 """What every source of images with captions offers to the pipeline."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -66,4 +66,31 @@ class Source(Protocol):
 
     def digest(self) -> str:
         """Short hash of what the source is: another one when its rows change."""
+        ...
+
+
+@runtime_checkable
+class KnowsSubjects(Protocol):
+    """A source that knows whose images it has."""
+
+    def subject_id(self, index: int) -> int:
+        """Number of the patient or other subject of a row."""
+        ...
+
+
+@runtime_checkable
+class KnowsUnmentioned(Protocol):
+    """A source that tells a class that is absent from one of which nothing is said."""
+
+    def unmentioned(self, index: int) -> list[str]:
+        """Names of the classes of which nothing is said; neither in `labels` nor `ambiguous`."""
+        ...
+
+
+@runtime_checkable
+class KnowsBoxes(Protocol):
+    """A source that knows where the two objects of each image are."""
+
+    def boxes(self, index: int) -> list[tuple[str, tuple[int, int, int, int]]]:
+        """Name and box (x0, y0, x1, y1) of two objects, in pixels, x1 and y1 exclusive."""
         ...

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment.data import Splits
-from tvdim_jax.experiment.encoders import Encoders
+from tvdim_jax.experiment.encoders import LOCAL_MEAN, Encoders
 
 Result = dict[str, Any]
 
@@ -24,7 +24,7 @@ class Images(NamedTuple):
     """
 
     rows: np.ndarray
-    features: Mapping[str, np.ndarray]
+    features: dict[str, np.ndarray]
 
 
 class Context(NamedTuple):
@@ -51,13 +51,15 @@ class Examples(NamedTuple):
     """The single scores behind a metric, from which two runs can be compared.
 
     Attributes:
+      rows: int64 `[n]`, the test images in the source.
       names: C things that were scored, such as findings.
-      scores: float32 `[n, C]`, of the n test images.
+      scores: float32 `[n, C]`.
       labels: bool `[n, C]`, which the scores are to rank; None where a score is itself the worth of
         an image, such as 1 for right and 0 for wrong.
       where: bool `[n, C]`, False = the entry does not count.
     """
 
+    rows: np.ndarray
     names: tuple[str, ...]
     scores: np.ndarray
     labels: np.ndarray | None
@@ -68,13 +70,20 @@ class Outcome(NamedTuple):
     """What a task found.
 
     Attributes:
-      result: JSON: "metrics", name -> number, and the protocol; "chance" beside the metrics where
-        a random order is worth something known.
+      result: JSON: "metrics", name -> number, and the protocol. "chance" has the keys of the
+        metrics, where a random order is worth something known. What stands in a table of its own:
+        "details", part -> row -> number or None; "counts", row -> what is counted -> number;
+        "note", a line below.
       examples: by a name of their own, such as the kind of features; may be empty.
     """
 
     result: Result
     examples: Mapping[str, Examples]
+
+
+def first_rows(config: ConfigDict, source: Source, limit: int) -> Sequence[int]:  # noqa: ARG001
+    """The rows of a part that most tasks read: the first ones, `limit` at most."""
+    return range(len(source))[:limit]
 
 
 class Task(NamedTuple):
@@ -88,6 +97,7 @@ class Task(NamedTuple):
       train: kinds of features that it reads of the training part where the encoder has them.
       test: the same of the test part.
       takes_pixels: whether features that no encoder made can be scored, too.
+      rows: (config, source, limit) -> increasing rows of the source that it reads.
     """
 
     does: str
@@ -96,14 +106,20 @@ class Task(NamedTuple):
     train: tuple[str, ...]
     test: tuple[str, ...]
     takes_pixels: bool
+    rows: Callable[[ConfigDict, Source, int], Sequence[int]] = first_rows
 
 
-def rows_read(source: Source, limit: int) -> Sequence[int]:
-    """The rows of a part that an evaluation reads: the first ones, `limit` at most."""
-    return range(len(source))[:limit]
+def limits(config: ConfigDict) -> tuple[int, int]:
+    """Images of the training and of the test part that are read at most."""
+    return config.eval.num_train_examples, config.eval.num_test_examples
 
 
 def record(result: Result) -> Result:
     """`_asdict()` of a result of evals: the metric by its name, the rest as the protocol."""
     metric, value = result.pop("metric"), result.pop("value")
     return {"metrics": {metric: value}, **result}
+
+
+def metric_name(kind: str, metric: str) -> str:
+    """Of the local map's features "local_" and the metric, of the global ones the metric alone."""
+    return f"local_{metric}" if kind == LOCAL_MEAN else metric

@@ -1,17 +1,24 @@
 """Linear probe and kNN of the global features on the labels of the set."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from ml_collections import ConfigDict
 
 from tvdim_jax.data.eval_batches import class_names, labels_matrix
-from tvdim_jax.data.sources.base import Source
 from tvdim_jax.evals import knn, linear_probe
+from tvdim_jax.evals.label_policy import LabelPolicy, policy_text
 from tvdim_jax.evals.labelled import LabelledFeatures
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import GLOBAL
-from tvdim_jax.experiment.tasks.base import Context, Images, Outcome, Task, record, rows_read
+from tvdim_jax.experiment.tasks.base import (
+    Context,
+    Examples,
+    Images,
+    Outcome,
+    Task,
+    first_rows,
+    limits,
+    record,
+)
 
 NUM_NEIGHBORS = 20  # of kNN, or the whole training part where it is smaller
 
@@ -51,21 +58,22 @@ def _has_one_label(part: LabelledFeatures) -> bool:
 
 def missing_labels(config: ConfigDict, splits: Splits) -> str | None:
     """See `Task`: both parts need labels."""
-    limits = config.eval.num_train_examples, config.eval.num_test_examples
-    for part, source, limit in zip(("training", "test"), splits, limits, strict=True):
-        if not _labelled(source, rows_read(source, limit)):
+    for part, source, limit in zip(("training", "test"), splits, limits(config), strict=True):
+        if not any(source.labels(row) for row in first_rows(config, source, limit)):
             return f"the {part} part of {source.name} has no labels"
     return None
 
 
-def _labelled(source: Source, rows: Sequence[int]) -> bool:
-    return any(source.labels(row) for row in rows)
-
-
 def _linear_probe(context: Context) -> Outcome:
-    parts = labelled_parts(context.train, context.test, context.splits)
-    probe = linear_probe.evaluate(*parts, seed=context.config.seed)
-    return Outcome(record(probe._asdict()), {})
+    fitted, scored = labelled_parts(context.train, context.test, context.splits)
+    probe, logits = linear_probe.predict(fitted, scored, seed=context.config.seed)
+    result, rows = record(probe._asdict()), context.test.rows
+    if scored.labels.ndim == 1:
+        right = (logits.argmax(axis=1) == scored.labels)[:, None]
+        right_or_wrong = Examples(rows, ("accuracy",), right, None, np.ones_like(right))
+        return Outcome(result, {"global": right_or_wrong})
+    result["note"] = policy_text(LabelPolicy("masked", "negative"))
+    return Outcome(result, {})
 
 
 def _knn(context: Context) -> Outcome:

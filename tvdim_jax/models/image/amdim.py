@@ -135,6 +135,22 @@ class AMDIMEncoder(nn.Module):
         """Channels of the images: 3."""
         return 3
 
+    def field_pixels(self, height: int) -> int:
+        """Side of the square that one vector of a map sees, the first flush with the border.
+
+        Args:
+          height: of the map, 5 or 7.
+        """
+        stem = ((5, 2), (3, 1)) if self.image_size == 128 else ((3, 1),)
+        layers = [*stem, *((k, stride) for k, stride, _ in _BLOCKS_TO_7[self.image_size])]
+        if height == 5:
+            layers.append((3, 1))
+        field, jump = 1, 1
+        for kernel, stride in layers:
+            field, jump = field + (kernel - 1) * jump, jump * stride
+        padding = 2 if self.image_size == 128 else 0  # of the stem: what lies outside the image
+        return field - 2 * padding
+
     @nn.compact
     def __call__(self, images: jax.Array, *, train: bool) -> Features:
         """Encodes a batch.

@@ -1,0 +1,89 @@
+"""The scores of LMI's critics, against loops over pairs."""
+
+import numpy as np
+import pytest
+
+from tests.reference.label_table import ENCODERS, TOKENIZER, Table
+from tests.reference.tiny_run import tiny_config
+from tvdim_jax.critics import make_pair_critic
+from tvdim_jax.experiment.data import Splits
+from tvdim_jax.experiment.tasks import Context, Images
+from tvdim_jax.experiment.tasks.critics import (
+    Reports,
+    critic_maps,
+    critic_scores,
+    encode_reports,
+)
+
+LMI = {"objective__name": "lmi", "model__critic_hidden": "(8,6)"}
+NOTHING = Images(np.arange(0), {})
+
+
+def test_critic_scores_equal_a_loop():
+    rng = np.random.default_rng(0)
+    images = {"global": rng.normal(size=(3, 6)), "local_map": rng.normal(size=(3, 2, 2, 5))}
+    regions = images["local_map"].reshape(3, 4, 5)
+    said = np.array([[True, True], [True, False], [False, False]])
+    reports = Reports(rng.normal(size=(3, 2, 7)), said)
+    config = tiny_config(**LMI)
+    critic = make_pair_critic("mlp", config.model.critic_hidden)
+    params = {
+        name: critic.init(np.zeros(2, np.uint32), width, 7)
+        for name, width in (("local", 5), ("global", 6))
+    }
+
+    def score(name, x, y):
+        return critic.score(params[name], *critic.project(params[name], x[None], y[None])).item()
+
+    scores = critic_scores(config, params, images, reports)
+    every = np.arange(3)
+    wanted = {"local": np.zeros((3, 3)), "global": np.zeros((3, 3))}
+    for i in range(3):
+        for j in range(3):
+            texts = reports.sentences[j][said[j]]
+            mean = texts.mean(axis=0) if len(texts) else np.zeros(7)
+            wanted["global"][i, j] = score("global", images["global"][i], mean)
+            best = [max(score("local", v, text) for v in regions[i]) for text in texts]
+            wanted["local"][i, j] = np.mean(best) if best else 0
+    wanted["sum"] = wanted["local"] + wanted["global"]
+    for name, expected in wanted.items():
+        np.testing.assert_allclose(scores[name](every, every), expected, rtol=1e-4, atol=1e-5)
+    for weight, left in (("local", "global"), ("global", "local")):
+        config = tiny_config(**LMI, **{f"objective__{weight}_weight": 0.0})
+        assert list(critic_scores(config, params, images, reports)) == [left]
+
+
+def test_maps_are_the_scores_of_each_region():
+    rng = np.random.default_rng(0)
+    maps, sentences = rng.normal(size=(2, 3, 3, 5)), rng.normal(size=(2, 4, 7))
+    config = tiny_config(**LMI)
+    critic = make_pair_critic("mlp", (8, 6))
+    params = critic.init(np.zeros(2, np.uint32), 5, 7)
+    found = critic_maps(config, params, maps, sentences)
+    assert found.shape == (2, 4, 3, 3)
+    for i, s, row, column in ((0, 0, 0, 0), (1, 3, 2, 1), (0, 2, 1, 2)):
+        pair = maps[i, row, column][None], sentences[i, s][None]
+        wanted = critic.score(params, *critic.project(params, *pair)).item()
+        assert found[i, s, row, column] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_each_sentence_is_encoded_once():
+    asked = []
+
+    def text(batch):
+        asked.append(int(batch["where"].sum()))
+        return ENCODERS.text(batch)
+
+    encoders = ENCODERS._replace(text=text)
+    context = Context(
+        tiny_config(), Splits(Table(1), Table(1)), NOTHING, NOTHING, encoders, TOKENIZER
+    )
+    found = encode_reports(context, [["1 7", "0 0"], ["0 0"], ["1 7"]])
+    assert asked == [2]
+    assert found.said.tolist() == [[True, True], [True, False], [True, False]]
+    angle = 17 * 2 * np.pi / 40
+    np.testing.assert_allclose(found.sentences[0, 0], [np.cos(angle), np.sin(angle), 1], rtol=1e-6)
+    np.testing.assert_allclose(found.sentences[1, 0], [1, 0, 1], rtol=1e-6)
+    np.testing.assert_array_equal(found.sentences[2, 0], found.sentences[0, 0])
+    with pytest.raises(ValueError, match="reports need a text encoder"):
+        encode_reports(context._replace(encoders=None), [["1 7"]])

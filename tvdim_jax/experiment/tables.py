@@ -1,0 +1,123 @@
+"""What a person reads at the end of an evaluation."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.box import SIMPLE
+from rich.table import Table
+
+from tvdim_jax.experiment.tasks import Result
+
+Rows = dict[str, dict[str, Result]]  # name of the features -> task -> result
+TRAINED, UNTRAINED = "trained", "random initialisation"
+# Of the details, which leave little room; other features have their names.
+_HEADINGS = {UNTRAINED: "untrained", "pixels + gradients": "pixels +\ngradients"}
+_COUNTS = ("positive", "negative", "masked")
+
+
+def results_table(rows: Rows, set_name: str) -> Table | None:
+    """One row per kind of features, one column per metric of the tasks without details.
+
+    Returns:
+      None where there is no such task.
+    """
+    columns = [
+        (task, name)
+        for task, result in rows[TRAINED].items()
+        for name in result["metrics"]
+        if "details" not in result and (task != "retrieval" or name.endswith("R@10"))
+    ]
+    if not columns:
+        return None
+    table = _new_table(f"{set_name}: frozen features, percent")
+    table.add_column("features", no_wrap=True)
+    for task, name in columns:
+        heading = name.rsplit("_", 1) if task == "retrieval" else (task, name)
+        table.add_column("\n".join(heading).replace("_", " "), justify="right", no_wrap=True)
+    for features, results in rows.items():
+        found = [results.get(task, {}).get("metrics", {}).get(name) for task, name in columns]
+        table.add_row(features, *map(_percent, found))
+    chance = [rows[TRAINED][task].get("chance", {}).get(name) for task, name in columns]
+    if any(value is not None for value in chance):
+        table.add_row("chance", *map(_percent, chance))
+    return table
+
+
+def details_table(rows: Rows, set_name: str) -> Table | None:
+    """One row per thing that a task with details scored, one column per kind of features.
+
+    Returns:
+      None where there is no such task.
+    """
+    tasks = [task for task, result in rows[TRAINED].items() if "details" in result]
+    if not tasks:
+        return None
+    counted = any("counts" in rows[TRAINED][task] for task in tasks)
+    table = _new_table(f"{set_name}: in detail, percent")
+    table.add_column("", no_wrap=True)
+    for features in rows:
+        table.add_column(_HEADINGS.get(features, features), justify="right")
+    if counted:
+        table.add_column("/\n".join(_COUNTS), justify="right", min_width=9)
+    for task in tasks:
+        for cells in _sections(rows, task):
+            table.add_row(*cells)
+    return table
+
+
+def _sections(rows: Rows, task: str) -> Iterator[list[str]]:
+    """Cells of the rows of one task, a line with its name above each part."""
+    own = rows[TRAINED][task]
+    chance = own.get("chance", {})
+    for part, values in own["details"].items():
+        yield [f"{task}, {part}".replace("_", " ")]
+        for name in values:
+            found = [
+                results.get(task, {}).get("details", {}).get(part, {}).get(name)
+                for results in rows.values()
+            ]
+            counts = own.get("counts", {}).get(name, {})
+            cells = [f"  {name.replace('_', ' ')}", *map(_percent, found)]
+            yield [*cells, "/".join(f"{counts[each]}" for each in _COUNTS)] if counts else cells
+    if chance and any(set(chance) <= set(values) for values in own["details"].values()):
+        yield [f"{task}, chance".replace("_", " ")]
+        yield from (
+            [f"  {name.replace('_', ' ')}", _percent(value)] for name, value in chance.items()
+        )
+
+
+def notes(results: Mapping[str, Result]) -> Iterator[str]:
+    """A line for each task that has something to say of its protocol."""
+    for task, result in results.items():
+        if "note" in result:
+            yield f"{task}: {result['note']}"
+
+
+def comparison_table(
+    differences: Mapping[str, Mapping[str, Mapping[str, Any]]], names: tuple[str, str]
+) -> Table:
+    """Task -> part -> what was scored -> BootstrapResult as a dict, of runs of two names."""
+    table = _new_table(f"{names[0]} against {names[1]}, percent; paired bootstrap, 95 % interval")
+    for heading in ("", *names, "difference", "interval"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for task, parts in differences.items():
+        for part, found in parts.items():
+            table.add_row(f"{task}, {part}".replace("_", " "))
+            for name, each in found.items():
+                low, high = (f"{100 * each[end]:+.1f}" for end in ("low", "high"))
+                table.add_row(
+                    f"  {name}",
+                    _percent(each["first"]),
+                    _percent(each["second"]),
+                    f"{100 * each['difference']:+.1f}",
+                    f"{low} to {high}",
+                )
+    return table
+
+
+def _new_table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,146 @@
+"""AUROC of each finding of a report labeller by a linear probe, under a policy for doubt."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from tvdim_jax.data.eval_batches import class_names
+from tvdim_jax.data.sources.base import KnowsUnmentioned, Source
+from tvdim_jax.evals import linear_probe
+from tvdim_jax.evals.findings import FindingsResult, score_findings
+from tvdim_jax.evals.label_policy import (
+    NEGATIVE,
+    POSITIVE,
+    UNCERTAIN,
+    UNMENTIONED,
+    LabelPolicy,
+    apply_policy,
+    policy_text,
+)
+from tvdim_jax.evals.labelled import LabelledFeatures, one_sided_classes
+from tvdim_jax.experiment.data import Splits
+from tvdim_jax.experiment.encoders import GLOBAL, LOCAL_MEAN
+from tvdim_jax.experiment.tasks.base import (
+    Context,
+    Examples,
+    Images,
+    Outcome,
+    Result,
+    Task,
+    first_rows,
+    limits,
+    metric_name,
+)
+from tvdim_jax.experiment.tasks.labels import missing_labels
+
+
+def policy_of(config: ConfigDict) -> LabelPolicy:
+    """What the config says of labels that are not known."""
+    return LabelPolicy(config.eval.uncertain, config.eval.unmentioned)
+
+
+def marks_matrix(source: Source, rows: Sequence[int], names: Sequence[str]) -> np.ndarray:
+    """Marks of evals.label_policy, int `[n, C]`.
+
+    A source without `unmentioned` says nothing of absence: all that it does not name is negative.
+    """
+    marks = np.full((len(rows), len(names)), NEGATIVE)
+    column = {name: number for number, name in enumerate(names)}
+    for place, row in enumerate(rows):
+        for mark, found in (
+            (UNMENTIONED, source.unmentioned(row) if isinstance(source, KnowsUnmentioned) else []),
+            (UNCERTAIN, source.ambiguous(row)),
+            (POSITIVE, source.labels(row)),
+        ):
+            marks[place, [column[name] for name in found if name in column]] = mark
+    return marks
+
+
+def findings_of(
+    train: Images, test: Images, splits: Splits
+) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Names of all findings that are positive somewhere, and the marks of both parts."""
+    rows = train.rows.tolist(), test.rows.tolist()
+    names = sorted(class_names(splits.train, rows[0]) | class_names(splits.test, rows[1]))
+    return (
+        names,
+        marks_matrix(splits.train, rows[0], names),
+        marks_matrix(splits.test, rows[1], names),
+    )
+
+
+def with_policy(features: np.ndarray, marks: np.ndarray, policy: LabelPolicy) -> LabelledFeatures:
+    """Features with the labels that the policy makes of the marks."""
+    return LabelledFeatures(features, *apply_policy(marks, policy))
+
+
+def is_one_class(config: ConfigDict, splits: Splits) -> bool:
+    """Whether each image read has one label for sure, of a set that does not tell of absence."""
+    return not any(isinstance(source, KnowsUnmentioned) for source in splits) and all(
+        len(source.labels(row)) == 1 and not source.ambiguous(row)
+        for source, limit in zip(splits, limits(config), strict=True)
+        for row in first_rows(config, source, limit)
+    )
+
+
+def _missing(config: ConfigDict, splits: Splits) -> str | None:
+    missing = missing_labels(config, splits)
+    if missing is None and is_one_class(config, splits):
+        return f"each image of {splits.test.name} has one class, which linear_probe scores"
+    return missing
+
+
+def _findings(context: Context) -> Outcome:
+    names, fitted_marks, marks = findings_of(context.train, context.test, context.splits)
+    policy = policy_of(context.config)
+    result: Result = {"metrics": {}, "details": {}}
+    examples = {}
+    for kind in (kind for kind in (GLOBAL, LOCAL_MEAN) if kind in context.test.features):
+        fitted = with_policy(context.train.features[kind], fitted_marks, policy)
+        scored = with_policy(context.test.features[kind], marks, policy)
+        try:
+            probe, logits = linear_probe.predict(fitted, scored, seed=context.config.seed)
+        except ValueError as error:
+            raise ValueError(f"findings, {policy_text(policy)}: {error}") from error
+        found = score_findings(
+            logits, marks, names, policy=policy, classes_skipped=one_sided_classes(fitted)
+        )
+        result["metrics"][metric_name(kind, found.metric)] = found.value
+        result["details"][kind] = {**found.aucs, "mean": found.value}
+        result[kind] = {**found._asdict(), "probe": probe._asdict()}
+        examples[kind] = _examples(context.test.rows, names, logits, scored, found)
+    result["counts"] = {
+        name: {
+            "positive": found.num_positive[name],
+            "negative": found.num_negative[name],
+            "masked": found.num_masked[name],
+        }
+        for name in names
+    }
+    result["note"] = f"AUROC; {policy_text(policy)}; {found.num_test:,} images"
+    return Outcome(result, examples)
+
+
+def _examples(
+    rows: np.ndarray,
+    names: Sequence[str],
+    logits: np.ndarray,
+    scored: LabelledFeatures,
+    found: FindingsResult,
+) -> Examples:
+    """Those of the findings that have an AUROC."""
+    kept = [number for number, name in enumerate(names) if found.aucs[name] is not None]
+    where = np.asarray(scored.where)
+    columns = (array[:, kept] for array in (logits, scored.labels, where))
+    return Examples(rows, tuple(names[number] for number in kept), *columns)
+
+
+FINDINGS = Task(
+    does="AUROC of each finding on frozen features, global and local",
+    run=_findings,
+    missing=_missing,
+    train=(GLOBAL, LOCAL_MEAN),
+    test=(GLOBAL, LOCAL_MEAN),
+    takes_pixels=True,
+)
