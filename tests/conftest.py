@@ -33,6 +33,19 @@ def tiny_run(tmp_path_factory):
     return workdir, output.getvalue()
 
 
+@pytest.fixture(scope="session")
+def clip_run(tmp_path_factory):
+    """Folder of a finished run of CLIP, which can teach. Copy it to change it."""
+    from tests.reference.tiny_run import CLIP, DEMO, tiny_words
+    from tvdim_jax.cli import main
+
+    workdir = tmp_path_factory.mktemp("clip") / "run"
+    words = tiny_words(workdir, **CLIP, eval__tasks="('knn','retrieval')")
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(["train", f"--config={DEMO}", *words]) == 0
+    return workdir
+
+
 @pytest.fixture
 def x64():
     """Double precision for one test."""

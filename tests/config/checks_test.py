@@ -20,13 +20,15 @@ CHOICES = {
     "objective.region_pool": ("max", "mean", "log_mean_exp"),
     "objective.negatives": ("all", "hardest", "1", "12"),
     "objective.norm": ("ratio", "softmax", "power"),
+    "objective.teacher_schedule": ("linear", "constant"),
+    "optimizer.name": ("adam", "adamw"),
     "optimizer.schedule": schema.SCHEDULES,
     "model.critic": ("mlp", "bilinear", "dot"),
     "objective.estimator": ("dv", "info_nce", "jsd", "smile", "released_infonce"),
     "objective.negative_regions": ("own", "positive", "all"),
     "objective.sentence_mean": ("flat", "report"),
     "model.dtype": ("float32", "bfloat16"),
-    "augment": ("cifar", "stl", "imagenet"),
+    "augment": ("cifar", "stl", "imagenet", "captions"),
     "eval.tasks": [(task,) for task in schema.TASKS],
     "objective.scales": [(scale,) for scale in schema.SCALES],
 }
@@ -46,7 +48,8 @@ def test_every_choice_passes(name):
             "imagenet",
             r"'imagenet', wanted one of \['scenes', 'captions', 'coco', 'mimic_cxr'\]",
         ),
-        ("objective.name", "clap", r"'clap', wanted one of \['tvdim', 'amdim', 'lmi'\]"),
+        ("objective.name", "clap", r"'clap', wanted one of \['tvdim', 'amdim', 'lmi', 'clip', 's"),
+        ("optimizer.name", "sgd", r"'sgd', wanted one of \['adam', 'adamw'\]"),
         ("objective.pair_loss", "mse", r"'mse', wanted one of \['ranking', 'info_nce', "),
         ("objective.norm", "sum", r"'sum', wanted one of \['ratio', 'softmax', 'power'\]"),
         ("objective.region_pool", "min", r"'min', wanted one of \['max', 'mean', 'log_mean_exp'\]"),
@@ -58,7 +61,7 @@ def test_every_choice_passes(name):
         ("objective.negative_regions", "any", r"'any', wanted one of \['own', 'positive', 'all'\]"),
         ("objective.sentence_mean", "mean", r"'mean', wanted one of \['flat', 'report'\]"),
         ("model.dtype", "float16", r"'float16', wanted one of \['float32', 'bfloat16'\]"),
-        ("augment", "mnist", r"'mnist', wanted one of \['cifar', 'stl', 'imagenet', 'xray'\]"),
+        ("augment", "mnist", r"'mnist', wanted one of \['cifar', 'stl', 'imagenet', 'captions'"),
         ("eval.tasks", ("knn", "nope"), r"\('knn', 'nope'\), wanted some of"),
         ("objective.scales", (1, 2), r"\(1, 2\), wanted some of \(1, 5, 7\)"),
         ("objective.scales", (), r"\(\), wanted some of \(1, 5, 7\)"),
@@ -89,6 +92,17 @@ LOW_AND_HIGH = {
     "optimizer.b2": (-0.01, 0.0, 0.999),
     "optimizer.weight_decay": (-1e-9, 0.0, None),
     "optimizer.warmup_steps": (-1, 0, None),
+    "objective.teacher_share": (-0.01, 0.0, 1.0),
+    "objective.teacher_steps": (-1, 0, None),
+    "objective.contrast_weight": (-0.01, 0.0, None),
+    "objective.matching_weight": (-0.01, 0.0, None),
+    "objective.word_weight": (-0.01, 0.0, None),
+    "objective.mask_rate": (-0.01, 0.0, 1.0),
+    "objective.queue_size": (-1, 0, None),
+    "objective.average_decay": (-0.01, 0.0, 0.999),
+    "objective.distillation": (-0.01, 0.0, 1.0),
+    "objective.distillation_steps": (-1, 0, None),
+    "optimizer.image_learning_rate": (-1e-9, 0.0, None),
     "optimizer.text_learning_rate": (-1e-9, 0.0, None),
     "optimizer.text_weight_decay": (-1e-9, 0.0, None),
     "optimizer.text_warmup_fraction": (-0.01, 0.0, 1.0),
@@ -133,10 +147,48 @@ def test_training_on_nothing_is_an_error():
 
 @pytest.mark.parametrize(
     ("name", "weight", "uses"),
-    [("tvdim", 1.0, True), ("tvdim", 0.0, False), ("amdim", 1.0, False), ("lmi", 0.0, True)],
+    [
+        ("tvdim", 1.0, True),
+        ("tvdim", 0.0, False),
+        ("amdim", 1.0, False),
+        ("lmi", 0.0, True),
+        ("clip", 0.0, True),
+        ("srcl", 0.0, True),
+    ],
 )
 def test_uses_text(name, weight, uses):
     c = changed("objective.name", name)
     c.objective.text_weight = weight
     assert config.uses_text(c) is uses
     assert config.uses_sentences(c) is (name == "lmi")
+    assert config.uses_embeddings(c) is (name in ("clip", "srcl"))
+    assert config.uses_fusion(c) is (name == "srcl")
+
+
+REGULATED = {"objective.name": "clip", "objective.pair_loss": "similarity_regulated"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (REGULATED | {"objective.teacher_share": 0.5}, "teacher_share is 0.5 without a teacher"),
+        (
+            REGULATED | {"objective.teacher": "runs/a", "objective.teacher_share": 0.0},
+            "teacher is 'runs/a' with teacher_share=0, so nobody asks it",
+        ),
+        ({"objective.teacher": "runs/a"}, "with objective.name='tvdim' and pair_loss='ranking', w"),
+        (
+            REGULATED | {"objective.teacher": "runs/a", "objective.pair_loss": "info_nce"},
+            "only similarity_regulated of clip and srcl asks a teacher",
+        ),
+        (REGULATED | {"objective.temperature": 0.6}, r"temperature is 0.6, wanted 0.001 to 0.5, "),
+    ],
+)
+def test_a_teacher_and_a_temperature_that_do_not_fit(changes, text):
+    c = config.default()
+    c.update_from_flattened_dict(REGULATED | {"objective.teacher": "runs/a"})
+    config.check(c)
+    c = config.default()
+    c.update_from_flattened_dict(changes)
+    with pytest.raises(ConfigError, match=text):
+        config.check(c)

@@ -197,3 +197,16 @@ def test_a_resized_one_has_the_same_words(vocab_file):
     assert (short.lower_case, short.vocab_size) == (True, len(VOCAB))
     with pytest.raises(DataError, match="got max_length=2, wanted at least 3"):
         tokenizer.resized(add_sep=True, max_length=2)
+
+
+def test_the_mask_has_an_id_and_no_text_gets_it(vocab_file):
+    given = tokenizer_from_vocab(vocab_file, **OPTIONS)
+    trained = train(TEXTS, add_mask=True)
+    assert given.mask_id == trained.mask_id == 4
+    assert trained.vocab_size <= 120
+    for tokenizer in (given, trained):
+        assert 4 not in tokenizer.encode(["a [MASK] dog [mask]"])[0]
+        assert tokenizer.added_ids == (2,)
+    assert train(TEXTS, add_sep=True).added_ids == (2, 3)
+    with pytest.raises(DataError, match=r"tokens without \[MASK\], wanted it for masked language"):
+        train(TEXTS).mask_id  # noqa: B018

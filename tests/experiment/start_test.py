@@ -1,9 +1,11 @@
 """The state and the optimizer that a run starts with."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from tests.reference.tiny_run import tiny_config
+from tests.reference.tiny_run import CLIP, tiny_config
 from tvdim_jax.config import flat_fields
 from tvdim_jax.experiment.model import make_model
 from tvdim_jax.experiment.start import init_state, optimizer_of
@@ -114,3 +116,24 @@ def _fields(config):
     names = ("optimizer.warmup_steps", "optimizer.learning_rate", "train.num_steps")
     flat = flat_fields(config)
     return {name.replace(".", "__"): flat[name] for name in names}
+
+
+def test_groups_of_clip_have_their_rates_and_the_temperature_no_decay():
+    config = tiny_config(
+        **{**CLIP, "optimizer__warmup_steps": 0},
+        optimizer__learning_rate=0.2,
+        optimizer__image_learning_rate=0.02,
+        optimizer__weight_decay=0.5,
+    )
+    tx = optimizer_of(config)
+    ones = {"kernel": jnp.ones(2), "bias": jnp.ones(2)}
+    params = {"image": ones, "text": ones, "image_projection": ones, "temperature": jnp.ones(())}
+    nothing = jax.tree.map(jnp.zeros_like, params)
+    updates, _ = tx.update(nothing, tx.init(params), params)  # the decay alone
+    decays = {name: float(updates[name]["kernel"][0]) for name in params if name != "temperature"}
+    assert decays == pytest.approx({"image": -0.01, "text": -0.1, "image_projection": -0.1})
+    assert not any(np.any(updates[name]["bias"]) for name in decays)
+    assert float(updates["temperature"]) == 0
+    ones_everywhere = jax.tree.map(jnp.ones_like, params)
+    moved, _ = tx.update(ones_everywhere, tx.init(params), params)
+    assert float(moved["temperature"]) == pytest.approx(-0.2, rel=1e-4)

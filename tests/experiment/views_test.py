@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.reference.tiny_run import tiny_config
-from tvdim_jax.augment import make_eval_view, make_two_views, make_xray_view
+from tvdim_jax.augment import make_captions_view, make_eval_view, make_two_views, make_xray_view
 from tvdim_jax.experiment.views import make_plain_view, make_train_view
 
 KEY = jax.random.key(3)
@@ -30,3 +30,13 @@ def test_grey_images():
     plain = make_plain_view("xray", 16)(images)
     np.testing.assert_array_equal(plain, make_xray_view(16, train=False)(KEY, images))
     assert plain.shape == (2, 16, 16, 1)
+
+
+def test_captioned_photographs():
+    config = tiny_config(augment="captions", model__image_size=16)
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 21, 21, 3)), jnp.uint8)
+    for got, train in [
+        (make_train_view(config)(KEY, images), True),
+        (make_plain_view("captions", 16)(images), False),
+    ]:
+        np.testing.assert_array_equal(got, make_captions_view(16, train=train)(KEY, images))

@@ -31,6 +31,23 @@ _TINY = {
     "eval.num_train_examples": 40,
     "eval.num_test_examples": 24,
 }
+CLIP = {
+    "augment": "captions",
+    "model__image": "vit_tiny",
+    "model__text": "bert_tiny_1",
+    "model__embedding_width": 8,
+    "objective__name": "clip",
+    "objective__pair_loss": "info_nce",
+    "optimizer__name": "adamw",
+    "optimizer__warmup_steps": 2,
+    "train__num_steps": 3,
+}
+SRCL = CLIP | {
+    "objective__name": "srcl",
+    "objective__pair_loss": "similarity_regulated",
+    "objective__matching_group": 4,
+    "eval__tasks": "()",
+}
 
 
 def tiny_words(workdir: Path, **changes: object) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from tvdim_jax.train.optimizer import make_optimizer, make_schedule
+from tvdim_jax.train.optimizer import make_adamw, make_optimizer, make_schedule
 
 BASE = {"learning_rate": 0.2, "warmup_steps": 0, "num_steps": 100}
 
@@ -132,3 +132,28 @@ def test_schedule_and_optimizer_run_under_jit():
 def test_unknown_schedule_is_an_error():
     with pytest.raises(ValueError, match="unknown schedule 'exp', wanted constant, cosine or step"):
         make_schedule(**BASE, schedule="exp")
+
+
+def test_adamw_is_that_of_torch():
+    """Two leaves, of which the bias does not decay, by hand in float64."""
+    options = {"b1": 0.7, "b2": 0.95, "eps": 0.01}
+    tx = make_adamw(optax.constant_schedule(0.1), weight_decay=0.3, **options)
+    rng = np.random.default_rng(0)
+    start = {"kernel": rng.normal(size=3), "bias": rng.normal(size=3)}
+    grads = [{name: rng.normal(size=3) for name in start} for _ in range(5)]
+    to_jax = jax.tree_util.Partial(jnp.asarray, dtype=jnp.float32)
+    got = run(tx, jax.tree.map(to_jax, start), jax.tree.map(to_jax, grads))
+    for name, first in start.items():
+        x, m, v = first, np.zeros(3), np.zeros(3)
+        for t, each in enumerate(grads):
+            m = 0.7 * m + 0.3 * each[name]
+            v = 0.95 * v + 0.05 * each[name] ** 2
+            x = x * (1 - 0.1 * 0.3 * (name == "kernel"))
+            x = x - 0.1 * (m / (1 - 0.7 ** (t + 1))) / (np.sqrt(v / (1 - 0.95 ** (t + 1))) + 0.01)
+        np.testing.assert_allclose(got[name], x, rtol=1e-5)
+
+
+def test_adamw_clips_the_global_norm():
+    tx = make_adamw(optax.constant_schedule(1.0), b1=0.0, b2=0.0, eps=1.0, clip_norm=0.5)
+    got = run(tx, {"bias": jnp.zeros(4)}, [{"bias": jnp.full(4, 10.0)}])
+    np.testing.assert_allclose(got["bias"], -0.25 / 1.25, rtol=1e-5)

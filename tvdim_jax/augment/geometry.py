@@ -80,22 +80,30 @@ def random_shifts(uniforms: jax.Array, *, max_shift: int) -> tuple[jax.Array, ja
     return shifts[..., 0], shifts[..., 1]
 
 
-def random_crops(uniforms: jax.Array, *, size: int) -> tuple[jax.Array, ...]:
+def random_crops(
+    uniforms: jax.Array,
+    *,
+    size: int,
+    area_range: tuple[float, float] = CROP_AREA,
+    aspect_range: tuple[float, float] = CROP_ASPECT,
+) -> tuple[jax.Array, ...]:
     """Crop boxes as torchvision's RandomResizedCrop draws them from a square image.
 
-    Ten tries of area U(0.3, 1.0) and log-uniform aspect (0.7, 1.4); the first that fits wins, else
-    the whole image. All tries are drawn at once: the distribution is the same.
+    Ten tries of uniform area and log-uniform aspect; the first that fits wins, else the whole
+    image. All tries are drawn at once: the distribution is the same.
 
     Args:
       uniforms: `[..., NUM_CROP_UNIFORMS]` in [0, 1).
       size: height and width of the image in pixels.
+      area_range: share of the image, lowest and highest; AMDIM's by default.
+      aspect_range: width over height, likewise.
 
     Returns:
       top, left, height, width in pixels, float32 `[...]` holding integers.
     """
     area_draw, aspect_draw = uniforms[..., :_CROP_TRIES], uniforms[..., _CROP_TRIES:-2]
-    area = size**2 * (CROP_AREA[0] + (CROP_AREA[1] - CROP_AREA[0]) * area_draw)
-    log_low, log_high = (math.log(bound) for bound in CROP_ASPECT)
+    area = size**2 * (area_range[0] + (area_range[1] - area_range[0]) * area_draw)
+    log_low, log_high = (math.log(bound) for bound in aspect_range)
     aspect = jnp.exp(log_low + (log_high - log_low) * aspect_draw)
     widths = jnp.round(jnp.sqrt(area * aspect))
     heights = jnp.round(jnp.sqrt(area / aspect))

@@ -4,7 +4,14 @@ A file in configs/ calls `default()`, changes a few fields and returns the resul
 `get_config()`. Quantities are global: the batch size is that of all devices together.
 """
 
-from tvdim_jax.config.checks import ConfigError, check, uses_sentences, uses_text
+from tvdim_jax.config.checks import (
+    ConfigError,
+    check,
+    uses_embeddings,
+    uses_fusion,
+    uses_sentences,
+    uses_text,
+)
 from tvdim_jax.config.files import from_json, load, override
 from tvdim_jax.config.schema import TASKS, default, flat_fields
 
@@ -17,6 +24,8 @@ __all__ = [
     "from_json",
     "load",
     "override",
+    "uses_embeddings",
+    "uses_fusion",
     "uses_sentences",
     "uses_text",
 ]

@@ -23,9 +23,11 @@ _CHOICES = {
     "objective.pair_loss": PAIR_LOSSES,
     "objective.region_pool": ("max", "mean", "log_mean_exp"),
     "objective.norm": ("ratio", "softmax", "power"),
+    "objective.teacher_schedule": ("linear", "constant"),
+    "optimizer.name": ("adam", "adamw"),
     "optimizer.schedule": SCHEDULES,
     "model.dtype": ("float32", "bfloat16"),
-    "augment": ("cifar", "stl", "imagenet", "xray"),
+    "augment": ("cifar", "stl", "imagenet", "captions", "xray"),
     "model.critic": ("mlp", "bilinear", "dot"),
     "objective.estimator": ("dv", "info_nce", "jsd", "smile", "released_infonce"),
     "objective.negative_regions": ("own", "positive", "all"),
@@ -37,12 +39,14 @@ _CHOICES = {
 # Every number must be above 0, or within these bounds.
 _SHARES = (
     *("data.validation_fraction", "data.noise_rate", "data.max_bad_fraction"),
+    *("objective.teacher_share", "objective.mask_rate", "objective.distillation"),
     "optimizer.text_warmup_fraction",
 )
 _BOUNDS = {
     **dict.fromkeys(_SHARES, (0, 1)),
     **dict.fromkeys(("seed", "data.noise_seed"), (0, 2**32 - 1)),
-    **dict.fromkeys(("optimizer.b1", "optimizer.b2"), (0, 0.999999)),  # Adam divides by 1 - b^t
+    # Adam divides by 1 - b^t; an average of decay 1 would never move.
+    **dict.fromkeys(("optimizer.b1", "optimizer.b2", "objective.average_decay"), (0, 0.999999)),
     "train.batch_size": (2, math.inf),  # a negative needs a second image
     "data.num_threads": (0, math.inf),
     **dict.fromkeys(
@@ -50,11 +54,23 @@ _BOUNDS = {
         (0, math.inf),
     ),
     **dict.fromkeys(("optimizer.weight_decay", "optimizer.text_weight_decay"), (0, math.inf)),
-    "optimizer.text_learning_rate": (0, math.inf),
+    **dict.fromkeys(
+        ("optimizer.image_learning_rate", "optimizer.text_learning_rate"), (0, math.inf)
+    ),
+    **dict.fromkeys(
+        (
+            *("objective.contrast_weight", "objective.matching_weight", "objective.word_weight"),
+            *("objective.teacher_steps", "objective.distillation_steps", "objective.queue_size"),
+        ),
+        (0, math.inf),
+    ),
     "optimizer.warmup_steps": (0, math.inf),
     "optimizer.clip_norm": (0, math.inf),
     "eval.every": (0, math.inf),
 }
+
+
+_LEARNED_TEMPERATURES = (0.001, 0.5)
 
 
 class ConfigError(ValueError):
@@ -85,11 +101,18 @@ def check(config: ConfigDict) -> None:
             "config.objective.image_loss=False needs objective.text_weight above 0: "
             "nothing is left to train on"
         )
+    _check_teacher(config)
+    low, high = _LEARNED_TEMPERATURES
+    if uses_embeddings(config) and not low <= config.objective.temperature <= high:
+        raise ConfigError(
+            f"config.objective.temperature is {config.objective.temperature!r}, wanted {low} to "
+            f"{high}, where {config.objective.name} keeps it; 0.07 is usual"
+        )
 
 
 def uses_text(config: ConfigDict) -> bool:
-    """Whether the run has a text encoder: LMI, and TVDIM with a text weight above 0."""
-    if uses_sentences(config):
+    """Whether the run has a text encoder: all but AMDIM, which TVDIM at text weight 0 is."""
+    if uses_sentences(config) or uses_embeddings(config):
         return True
     return config.objective.name == "tvdim" and config.objective.text_weight > 0
 
@@ -97,6 +120,37 @@ def uses_text(config: ConfigDict) -> bool:
 def uses_sentences(config: ConfigDict) -> bool:
     """Whether the run reads each text as sentences: LMI."""
     return config.objective.name == "lmi"
+
+
+def uses_embeddings(config: ConfigDict) -> bool:
+    """Whether images and texts meet whole, projected into a space of their own: CLIP, SRCL."""
+    return config.objective.name == "clip" or uses_fusion(config)
+
+
+def uses_fusion(config: ConfigDict) -> bool:
+    """Whether texts are read together with images, too: SRCL."""
+    return config.objective.name == "srcl"
+
+
+def _check_teacher(config: ConfigDict) -> None:
+    options = config.objective
+    regulated = uses_embeddings(config) and options.pair_loss == "similarity_regulated"
+    if options.teacher and not regulated:
+        raise ConfigError(
+            f"config.objective.teacher is {options.teacher!r} with objective.name={options.name!r} "
+            f"and pair_loss={options.pair_loss!r}, wanted '' there: only similarity_regulated of "
+            "clip and srcl asks a teacher"
+        )
+    if regulated and not options.teacher and options.teacher_share != 1:
+        raise ConfigError(
+            f"config.objective.teacher_share is {options.teacher_share!r} without a teacher; name "
+            "its run folder with --config.objective.teacher=DIR, or leave the share at 1.0"
+        )
+    if options.teacher and not options.teacher_share:
+        raise ConfigError(
+            f"config.objective.teacher is {options.teacher!r} with teacher_share=0, so nobody asks "
+            "it; leave it out"
+        )
 
 
 def _check_number(name: str, value: float) -> None:

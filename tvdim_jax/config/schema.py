@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 PAIR_LOSSES = ("ranking", "info_nce", "similarity_regulated")
-OBJECTIVES = ("tvdim", "amdim", "lmi")
+OBJECTIVES = ("tvdim", "amdim", "lmi", "clip", "srcl")
 SOURCES = ("scenes", "captions", "coco", "mimic_cxr")
 TASKS = (
     "linear_probe",
@@ -48,6 +48,8 @@ _MODEL = {
     "image_size": 32,  # pixels the encoder sees; which fit is in docs/models.md
     "text": "text_tiny",  # a name in models/variants.py
     "text_weights": "",  # a Hugging Face BERT folder to start from, its vocabulary too
+    "embedding_width": 256,  # of clip and srcl: width of the space where images and texts meet
+    "fusion": "fusion_tiny",  # of srcl: a name in models/variants.py
     "critic": "mlp",  # of lmi: mlp, bilinear or dot
     "critic_hidden": (1024, 512),  # widths of the critic's hidden layers
     "dtype": "float32",  # compute type: float32 or bfloat16; parameters stay float32
@@ -59,9 +61,23 @@ _OBJECTIVE = {
     "image_loss": True,  # False trains on text alone
     "margin": 0.2,  # of the ranking loss, in cosine
     "negatives": "all",  # of the ranking loss: all, hardest or a number
-    "temperature": 0.07,  # of info_nce and similarity_regulated
+    "temperature": 0.07,  # of info_nce and similarity_regulated; clip and srcl learn it from there
     "norm": "ratio",  # weights of similarity_regulated: ratio, softmax (with delta 5) or power
     "delta": 1.0,  # sharpness of these weights; without effect in ratio
+    "weight_gradient": False,  # of clip and srcl: lets gradients pass through these weights
+    "teacher": "",  # of clip and srcl: run folder of a clip that helps to find these weights
+    "teacher_share": 1.0,  # of the teacher in them at the first update, 0 to 1
+    "teacher_schedule": "linear",  # that share falls to 0 (linear) or stays (constant)
+    "teacher_steps": 0,  # updates in which it falls; 0: all of the run
+    "contrast_weight": 1.0,  # of srcl's term of images and texts apart; 0 leaves it out
+    "matching_weight": 1.0,  # of srcl's term of image-text matching; 0 leaves it out
+    "word_weight": 1.0,  # of srcl's term of hidden words; 0 leaves it out
+    "matching_group": 64,  # pairs among which srcl draws hard negatives; divides the batch
+    "mask_rate": 0.15,  # share of the words that srcl hides, 0 to 1
+    "queue_size": 0,  # pairs of earlier updates that srcl keeps as negatives; 0: none
+    "average_decay": 0.995,  # of srcl's momentum encoders, which queue and distillation need
+    "distillation": 0.0,  # share of the momentum encoders in srcl's targets, 0 to 1
+    "distillation_steps": 0,  # updates in which that share rises from 0; 0: it is constant
     "scales": SCALES,  # heights of the image maps that text is ranked against
     "region_pool": "max",  # over the locations of a map: max, mean, log_mean_exp
     "clip": 20.0,  # soft clip of AMDIM's scores
@@ -73,11 +89,13 @@ _OBJECTIVE = {
     "sentence_mean": "flat",  # lmi's anchors: flat (sentences) or report (images)
 }
 _OPTIMIZER = {
+    "name": "adam",  # adam (L2 in the gradient) or adamw (decoupled, none on biases and scales)
     "learning_rate": 2e-4,
+    "image_learning_rate": 0.0,  # of the image encoder; 0 trains it as the rest
     "b1": 0.8,
     "b2": 0.999,
     "eps": 1e-8,
-    "weight_decay": 1e-5,  # L2 added to the gradient, as the AMDIM release does
+    "weight_decay": 1e-5,  # in adam L2 added to the gradient, as the AMDIM release does
     "warmup_steps": 500,
     "schedule": "constant",  # after the warm-up, one of SCHEDULES
     "step_boundaries": (),  # updates after which the step schedule drops
@@ -117,7 +135,7 @@ def default() -> ConfigDict:
             "data": _DATA,
             "tokenizer": _TOKENIZER,
             "model": _MODEL,
-            "augment": "cifar",  # preset of augment: cifar, stl, imagenet or xray
+            "augment": "cifar",  # preset of augment: cifar, stl, imagenet, captions or xray
             "objective": _OBJECTIVE,
             "optimizer": _OPTIMIZER,
             "train": _TRAIN,

@@ -18,7 +18,7 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 from tvdim_jax.data.errors import DataError
 from tvdim_jax.data.text_ops import clean_caption
 
-PAD, UNKNOWN, FIRST, LAST = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
+PAD, UNKNOWN, FIRST, LAST, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
 
 _SPECIAL = (PAD, UNKNOWN, FIRST, LAST)
 _PREFIX = "##"  # marks a piece that goes on with a word
@@ -72,7 +72,7 @@ class Tokenizer:
             )
         self.lower_case, self.add_sep, self.max_length = lower_case, add_sep, max_length
         self._vocab = list(vocab)
-        self._first, self._last = ids[FIRST], ids.get(LAST, 0)
+        self._first, self._last, self._mask = ids[FIRST], ids.get(LAST, 0), ids.get(MASK)
         self._backend = tokenizers.Tokenizer(models.WordPiece(ids, unk_token=UNKNOWN))
         self._backend.normalizer = normalizers.BertNormalizer(lowercase=lower_case)
         self._backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -91,6 +91,25 @@ class Tokenizer:
     def vocab_size(self) -> int:
         """Number of tokens."""
         return len(self._vocab)
+
+    @property
+    def mask_id(self) -> int:
+        """Id of "[MASK]", which stands for a hidden word and occurs in no encoded text.
+
+        Raises:
+          DataError: the vocabulary has none.
+        """
+        if self._mask is None:
+            raise DataError(
+                f"vocabulary: got {self.vocab_size} tokens without {MASK}, wanted it for masked "
+                "language; take a BERT vocab.txt, or train the vocabulary for it"
+            )
+        return self._mask
+
+    @property
+    def added_ids(self) -> tuple[int, ...]:
+        """Ids that `encode` adds to every text: "[CLS]" and, if it is added, "[SEP]"."""
+        return (self._first, *([self._last] if self.add_sep else []))
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Token ids of texts, cleaned by text_ops.clean_caption first.
@@ -170,7 +189,13 @@ def tokenizer_from_vocab(
 
 
 def train_tokenizer(
-    texts: Iterable[str], *, vocab_size: int, lower_case: bool, add_sep: bool, max_length: int
+    texts: Iterable[str],
+    *,
+    vocab_size: int,
+    lower_case: bool,
+    add_sep: bool,
+    max_length: int,
+    add_mask: bool = False,
 ) -> Tokenizer:
     """Learns a WordPiece vocabulary: the same texts, in any order, give the same one.
 
@@ -183,6 +208,7 @@ def train_tokenizer(
       lower_case: see Tokenizer.
       add_sep: see Tokenizer.
       max_length: see Tokenizer.
+      add_mask: whether the vocabulary has "[MASK]", too.
 
     Raises:
       DataError: no word in any text, or a vocab_size without room for the letters.
@@ -193,11 +219,12 @@ def train_tokenizer(
         for piece in _pieces(word):
             letters[piece] += count
     ranked = sorted(letters, key=lambda piece: (-letters[piece], piece))[:_MAX_ALPHABET]
-    room = vocab_size - len(_SPECIAL)
+    special = (*_SPECIAL, MASK) if add_mask else _SPECIAL
+    room = vocab_size - len(special)
     if not ranked or len(ranked) > room:
         raise DataError(
             f"tokenizer: got {len(words)} different words of {len(ranked)} letters and"
-            f" vocab_size={vocab_size}, wanted words, and room for the letters and {len(_SPECIAL)}"
+            f" vocab_size={vocab_size}, wanted words, and room for the letters and {len(special)}"
             " special tokens; check the captions or raise vocab_size"
         )
     # Byte-pair training sorts single characters, so that stand-ins for the letters and ## letters
@@ -211,7 +238,7 @@ def train_tokenizer(
     backend.train_from_iterator(_sentences(words, stand_in), trainer)
     meaning = {mark: piece for piece, mark in stand_in.items()}
     learned = sorted(backend.get_vocab().items(), key=lambda item: item[1])
-    vocab = [*_SPECIAL, *(_join(token, meaning) for token, _ in learned)]
+    vocab = [*special, *(_join(token, meaning) for token, _ in learned)]
     return Tokenizer(vocab, lower_case=lower_case, add_sep=add_sep, max_length=max_length)
 
 

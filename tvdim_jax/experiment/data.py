@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import ConfigError, uses_sentences
+from tvdim_jax.config import ConfigError, uses_embeddings, uses_sentences
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.pipeline import TrainStream, make_train_stream
 from tvdim_jax.data.sentence_stream import make_sentence_stream
@@ -139,7 +139,7 @@ def make_tokenizer(config: ConfigDict, source: Source, workdir: Path) -> Tokeniz
 
 
 def _new_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
-    """Reads the given vocabulary, or learns one from the texts of the source."""
+    """Reads the given vocabulary, or the teacher's, or learns one from the texts of the source."""
     options, weights = config.tokenizer, config.model.text_weights
     shared = {"add_sep": options.add_sep, "max_length": options.max_length}
     if weights and not options.vocab_path:
@@ -151,12 +151,17 @@ def _new_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
     shared["lower_case"] = options.lower_case
     if options.vocab_path:
         return tokenizer_from_vocab(options.vocab_path, **shared)
+    if config.objective.teacher:
+        return Tokenizer.load(tokenizer_path(Path(config.objective.teacher)))
     if uses_sentences(config):
         texts = training_sentences(source, config.data.max_sentences)
     else:
         texts = _all_captions(source)
     texts = islice(texts, options.num_train_captions)
-    return train_tokenizer(texts, vocab_size=options.vocab_size, **shared)
+    # CLIP's has a mask, too, so that it can teach a run that hides words.
+    return train_tokenizer(
+        texts, vocab_size=options.vocab_size, add_mask=uses_embeddings(config), **shared
+    )
 
 
 def _all_captions(source: Source) -> Iterator[str]:

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_sentences, uses_text
+from tvdim_jax.config import uses_embeddings, uses_sentences, uses_text
 from tvdim_jax.critics import make_pair_critic
+from tvdim_jax.experiment.pair_nets import init_pair_nets, make_pair_nets, pair_functions
 from tvdim_jax.features import Features
 from tvdim_jax.models.heads import ResidualHead
 from tvdim_jax.models.variants import make_image_encoder, make_text_encoder
@@ -27,15 +28,28 @@ class Model(NamedTuple):
       image: `image(params, variables, images [B, s, s, 3], *, train, key)`.
       text: `text(params, variables, token_ids [B, T], token_valid [B, T], *, train, key)`; the
         global features of TVDIM have the width of the image's. None where the run has no text.
+      project_image: of CLIP and SRCL, global features `[B, D]` to where images and texts meet:
+        `project_image(params, vectors) -> [B, E]`.
+      project_text: the same of texts.
+      fusion: of SRCL, see `tvdim_jax.objectives.fused`; likewise matching and words.
+      matching: texts that have seen an image, to logits of two classes.
+      words: the same, word by word, to logits of the vocabulary.
+      teacher: of CLIP and SRCL with a teacher, see `tvdim_jax.experiment.teacher.with_teacher`.
     """
 
     init: Callable[[jax.Array], tuple[Any, Any]]
     image: Encode
     text: Encode | None
+    project_image: Callable[..., jax.Array] | None = None
+    project_text: Callable[..., jax.Array] | None = None
+    fusion: Callable[..., Features] | None = None
+    matching: Callable[..., jax.Array] | None = None
+    words: Callable[..., jax.Array] | None = None
+    teacher: Callable[..., tuple[jax.Array, jax.Array]] | None = None
 
 
 def make_model(config: ConfigDict, vocab_size: int) -> Model:
-    """The encoders that the config names, with the critics of LMI among the parameters.
+    """The encoders that the config names, with what else the objective trains.
 
     Args:
       config: of the run.
@@ -67,7 +81,9 @@ def make_model(config: ConfigDict, vocab_size: int) -> Model:
         max_length=config.tokenizer.max_length,
         dtype=dtype,
     )
-    head = None if uses_sentences(config) else ResidualHead(encoder.num_features, dtype=dtype)
+    has_head = not (uses_sentences(config) or uses_embeddings(config))
+    head = ResidualHead(encoder.num_features, dtype=dtype) if has_head else None
+    nets = make_pair_nets(config) if uses_embeddings(config) else {}
 
     def init(key: jax.Array) -> tuple[Any, Any]:
         ids = jnp.zeros((2, config.tokenizer.max_length), jnp.int32)
@@ -75,6 +91,17 @@ def make_model(config: ConfigDict, vocab_size: int) -> Model:
             "image": init_image(key),
             "text": transformer.init(named_key(key, "text"), ids, ids == 0, train=False),
         }
+        if nets:
+            params, variables = _join(modules)
+            more = init_pair_nets(
+                config,
+                nets,
+                key,
+                image_width=encoder.num_features,
+                text_width=transformer.num_features,
+                vocab_size=vocab_size,
+            )
+            return {**params, **more}, variables
         if head is None:
             critics = _init_critics(config, image, _join(modules), key, transformer.num_features)
             return _join({**modules, "critics": {"params": critics}})
@@ -82,7 +109,8 @@ def make_model(config: ConfigDict, vocab_size: int) -> Model:
         text_head = head.init(named_key(key, "text_head"), width, train=False)
         return _join({**modules, "text_head": text_head})
 
-    return Model(jax.jit(init), image, _text_with(transformer, head))
+    functions = pair_functions(nets) if nets else {}
+    return Model(jax.jit(init), image, _text_with(transformer, head), **functions)
 
 
 def _text_with(transformer: Any, head: ResidualHead | None) -> Encode:

@@ -1,7 +1,7 @@
 """From config to the loss function of the train step: augmentation, encoders, objective."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,25 +9,59 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from tvdim_jax.augment import make_two_views
-from tvdim_jax.config import uses_sentences, uses_text
+from tvdim_jax.config import uses_embeddings, uses_fusion, uses_sentences, uses_text
 from tvdim_jax.critics import make_pair_critic
 from tvdim_jax.data.squares import stored_side
+from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment.model import Model
 from tvdim_jax.experiment.views import make_train_view
-from tvdim_jax.objectives import make_amdim_objective, make_lmi_objective, make_tvdim_objective
+from tvdim_jax.objectives import (
+    make_amdim_objective,
+    make_clip_objective,
+    make_lmi_objective,
+    make_srcl_objective,
+    make_tvdim_objective,
+)
 from tvdim_jax.prng import named_key
 from tvdim_jax.train.step import LossFn
 
 
-def make_loss_fn(config: ConfigDict, model: Model, mesh: Mesh | None = None) -> LossFn:
+class Words(NamedTuple):
+    """What SRCL must know of a vocabulary to hide words.
+
+    Attributes:
+      vocab_size: word pieces.
+      mask_id: the piece that stands for a hidden word.
+      never_masked: ids that are never hidden.
+    """
+
+    vocab_size: int
+    mask_id: int
+    never_masked: tuple[int, ...]
+
+
+def words_of(tokenizer: Tokenizer) -> Words:
+    """The words of a tokenizer that has a mask.
+
+    Raises:
+      DataError: it has none.
+    """
+    mask_id = tokenizer.mask_id
+    return Words(tokenizer.vocab_size, mask_id, (*tokenizer.added_ids, mask_id))
+
+
+def make_loss_fn(
+    config: ConfigDict, model: Model, mesh: Mesh | None = None, words: Words | None = None
+) -> LossFn:
     """The loss of a stored batch: augmented views, then the objective the config names.
 
     Args:
       config: of the run.
       model: its encoders.
       mesh: over whose devices the batch is split; None for a batch on one device.
+      words: of the run's vocabulary; needed for SRCL alone.
     """
-    objective = make_objective(config, mesh)
+    objective = make_objective(config, mesh, words)
     views = _views(config)
 
     def loss_fn(
@@ -41,14 +75,14 @@ def make_loss_fn(config: ConfigDict, model: Model, mesh: Mesh | None = None) -> 
 
 def _views(config: ConfigDict) -> Callable[[jax.Array, jax.Array], dict[str, Any]]:
     """What an objective finds in its batch beside the stored images."""
-    if uses_sentences(config):
+    if uses_sentences(config) or uses_embeddings(config):
         one_view = make_train_view(config)
         return lambda key, images: {"view": one_view(key, images)}
     two_views = make_two_views(config.augment, config.model.image_size)
     return lambda key, images: {"views": two_views(key, images)}
 
 
-def make_objective(config: ConfigDict, mesh: Mesh | None = None) -> Any:
+def make_objective(config: ConfigDict, mesh: Mesh | None = None, words: Words | None = None) -> Any:
     """The objective the config names; TVDIM at text weight 0 is AMDIM."""
     options = config.objective
     if uses_sentences(config):
@@ -63,6 +97,10 @@ def make_objective(config: ConfigDict, mesh: Mesh | None = None) -> Any:
             sentence_mean=options.sentence_mean,
             mesh=mesh,
         )
+    if uses_fusion(config):
+        return _make_srcl(config, mesh, words)
+    if uses_embeddings(config):
+        return make_clip_objective(**_regulation(config), mesh=mesh)
     if not uses_text(config):
         return make_amdim_objective(clip=options.clip, mesh=mesh)
     negatives = options.negatives
@@ -80,6 +118,39 @@ def make_objective(config: ConfigDict, mesh: Mesh | None = None) -> Any:
         clip=options.clip,
         mesh=mesh,
     )
+
+
+def _make_srcl(config: ConfigDict, mesh: Mesh | None, words: Words | None) -> Any:
+    if words is None:
+        raise ValueError("make_objective: got no words for srcl; hand in words_of(tokenizer)")
+    options = config.objective
+    return make_srcl_objective(
+        **words._asdict(),
+        **_regulation(config),
+        mask_rate=options.mask_rate,
+        contrast_weight=options.contrast_weight,
+        matching_weight=options.matching_weight,
+        word_weight=options.word_weight,
+        matching_group=options.matching_group,
+        average_decay=options.average_decay,
+        distillation=options.distillation,
+        distillation_steps=options.distillation_steps,
+        mesh=mesh,
+    )
+
+
+def _regulation(config: ConfigDict) -> dict[str, Any]:
+    """How CLIP and SRCL weigh their negatives; without a teacher its share is 0."""
+    options = config.objective
+    falls = options.teacher and options.teacher_schedule == "linear"
+    return {
+        "pair_loss": options.pair_loss,
+        "norm": options.norm,
+        "delta": options.delta,
+        "weight_gradient": options.weight_gradient,
+        "teacher_share": options.teacher_share if options.teacher else 0.0,
+        "teacher_steps": (options.teacher_steps or config.train.num_steps) if falls else 0,
+    }
 
 
 def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:

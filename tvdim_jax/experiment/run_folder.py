@@ -9,18 +9,18 @@ from ml_collections import ConfigDict
 
 from tvdim_jax.config import ConfigError, flat_fields, from_json
 
-# What a run may change when it goes on: nothing of this enters the parameters. Whether the data are
-# the same is told by their hash, not by their path.
+# What a run may change when it goes on, beside all of "eval.": nothing of this enters the
+# parameters. Whether data and teacher are the same is told by their digests, not by their paths.
 FREE_FIELDS = (
     "workdir",
     "data.path",
+    "objective.teacher",
     "data.num_threads",
     "data.max_bad_fraction",
     "train.log_every",
     "train.checkpoint_every",
     "train.keep_checkpoints",
     "train.max_nonfinite_steps",
-    "eval.",
 )
 
 
@@ -68,7 +68,7 @@ def examples_path(workdir: Path, task: str, name: str) -> Path:
 def open_folder(config: ConfigDict) -> Path:
     """Makes the run folder, or finds that of the same run, and returns it.
 
-    A run that goes on may change FREE_FIELDS only.
+    A run that goes on may change FREE_FIELDS and "eval." only.
 
     A folder in which nothing was begun, as after an error in the data, takes the new config.
 
@@ -105,7 +105,7 @@ def _lasting_changes(old: ConfigDict, new: ConfigDict) -> list[str]:
     return [
         f"{name}: {before[name]!r} -> {after[name]!r}"
         for name in after
-        if before[name] != after[name] and not name.startswith(FREE_FIELDS)
+        if before[name] != after[name] and not (name in FREE_FIELDS or name.startswith("eval."))
     ]
 
 

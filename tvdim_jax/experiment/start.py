@@ -1,6 +1,6 @@
 """The optimizer and the state that a run starts with."""
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,12 +8,14 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from tvdim_jax.config import ConfigError, uses_text
+from tvdim_jax.config import ConfigError, uses_embeddings, uses_fusion, uses_text
+from tvdim_jax.experiment.memory import with_memory
 from tvdim_jax.experiment.model import Model
+from tvdim_jax.experiment.teacher import Teacher
 from tvdim_jax.prng import named_key
 from tvdim_jax.train.adamw import adamw_without_bias_correction, make_linear_schedule
 from tvdim_jax.train.checkpoint import Checkpoints
-from tvdim_jax.train.optimizer import make_optimizer, make_schedule
+from tvdim_jax.train.optimizer import make_adamw, make_optimizer, make_schedule
 from tvdim_jax.train.optimizer_groups import make_grouped_optimizer
 from tvdim_jax.train.sharding import place, replicated
 from tvdim_jax.train.state import TrainState, new_state
@@ -21,42 +23,72 @@ from tvdim_jax.weights import load_bert
 
 
 def optimizer_of(config: ConfigDict) -> Any:
-    """The optax transformation that the config names."""
+    """The optax transformation that the config names, one for each group of parameters."""
+    options = config.optimizer
+    groups = {"rest": _adam(config, options.learning_rate, options.weight_decay)}
+    if options.image_learning_rate:
+        groups["image"] = _adam(config, options.image_learning_rate, options.weight_decay)
+    if uses_text(config) and options.text_learning_rate:
+        groups["text"] = _adam_of_bert(config)
+    if uses_embeddings(config):
+        groups["temperature"] = _adam(config, options.learning_rate, weight_decay=0.0)
+    if len(groups) == 1:
+        return groups["rest"]
+    return make_grouped_optimizer(groups, lambda top: top if top in groups else "rest")
+
+
+def _adam(config: ConfigDict, learning_rate: float, weight_decay: float) -> Any:
+    """Adam or AdamW of the config at a rate and a decay."""
     options = config.optimizer
     schedule = make_schedule(
-        learning_rate=options.learning_rate,
+        learning_rate=learning_rate,
         warmup_steps=options.warmup_steps,
         schedule=options.schedule,
         num_steps=config.train.num_steps,
         step_boundaries=tuple(options.step_boundaries),
         step_factor=options.step_factor,
     )
-    adam = make_optimizer(
+    make = make_adamw if options.name == "adamw" else make_optimizer
+    return make(
         schedule,
         b1=options.b1,
         b2=options.b2,
         eps=options.eps,
-        weight_decay=options.weight_decay,
+        weight_decay=weight_decay,
         clip_norm=options.clip_norm,
     )
-    if not (uses_text(config) and options.text_learning_rate):
-        return adam
-    text_schedule = make_linear_schedule(
+
+
+def _adam_of_bert(config: ConfigDict) -> Any:
+    options = config.optimizer
+    schedule = make_linear_schedule(
         learning_rate=options.text_learning_rate,
         warmup_steps=int(options.text_warmup_fraction * config.train.num_steps),
         num_steps=config.train.num_steps,
     )
-    adamw = adamw_without_bias_correction(text_schedule, weight_decay=options.text_weight_decay)
-    return make_grouped_optimizer(
-        {"text": adamw, "rest": adam}, lambda top: "text" if top == "text" else "rest"
-    )
+    return adamw_without_bias_correction(schedule, weight_decay=options.text_weight_decay)
 
 
-def init_state(config: ConfigDict, model: Model, tx: Any) -> TrainState:
-    """The state before the first update, from the seed alone."""
+def init_state(
+    config: ConfigDict,
+    model: Model,
+    tx: Any,
+    teacher: Teacher | None = None,
+    params_of: Callable[[Any], Any] = lambda fresh: fresh,
+) -> TrainState:
+    """The state before the first update.
+
+    Args:
+      config: of the run; the seed decides about the fresh parameters.
+      model: pure functions.
+      tx: the optimizer.
+      teacher: frozen, or None.
+      params_of: fresh parameters -> those to start with.
+    """
     root = jax.random.key(config.seed)
-    params, variables = model.init(named_key(root, "init"))
-    return new_state(params, variables, tx, root)
+    fresh, variables = model.init(named_key(root, "init"))
+    params = params_of(fresh)
+    return new_state(params, with_memory(config, params, variables, teacher), tx, root)
 
 
 def start_state(
@@ -67,6 +99,7 @@ def start_state(
     *,
     mesh: Mesh,
     console: Console,
+    teacher: Teacher | None = None,
 ) -> TrainState:
     """The state of the newest checkpoint, or a fresh one, on every device of the mesh.
 
@@ -75,7 +108,7 @@ def start_state(
       CheckpointError: the checkpoint cannot be read.
     """
     whole = replicated(mesh)
-    shapes = jax.eval_shape(lambda: init_state(config, model, tx))
+    shapes = jax.eval_shape(lambda: init_state(config, model, tx, teacher))
     target = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), shapes
     )
@@ -83,18 +116,34 @@ def start_state(
     if state is not None:
         console.print(f"resumed from the checkpoint of step {int(state.step)}")
         return state
-    state = init_state(config, model, tx)
-    if config.model.text_weights and model.text is not None:
-        params = {**state.params, "text": _outside_text(config, state.params["text"], console)}
-        state = dataclasses.replace(state, params=params)
-    return place(state, mesh)
+
+    def params_of(fresh: Any) -> Any:
+        if not (config.model.text_weights and model.text is not None):
+            return fresh
+        return _with_outside_text(config, fresh, console)
+
+    return place(init_state(config, model, tx, teacher, params_of), mesh)
 
 
-def _outside_text(config: ConfigDict, fresh: Any, console: Console) -> Any:
-    """The text encoder's parameters from the folder that the config names."""
+def _with_outside_text(config: ConfigDict, fresh: Any, console: Console) -> Any:
+    """The parameters with those of the BERT folder that the config names.
+
+    Of SRCL its later layers go to the fusion, and its head for masked language comes along.
+    """
+    text = _of_bert(config, "text", fresh["text"], 0, console)
+    params = {**fresh, "text": text}
+    if uses_fusion(config):
+        depth = jax.tree.leaves(text["layers"])[0].shape[0]
+        params["fusion"] = _of_bert(config, "fusion", fresh["fusion"], depth, console)
+        head = {"word_predictor": fresh["word_predictor"]}
+        params |= _of_bert(config, "word predictor", head, 0, console)
+    return params
+
+
+def _of_bert(config: ConfigDict, what: str, fresh: Any, first_layer: int, console: Console) -> Any:
     try:
-        params, report = load_bert(config.model.text_weights, fresh)
+        params, report = load_bert(config.model.text_weights, fresh, first_layer=first_layer)
     except ValueError as error:
         raise ConfigError(f"config.model.text_weights: {error}") from error
-    console.print(str(report), highlight=False, soft_wrap=True)
+    console.print(f"{what}: {report}", highlight=False, soft_wrap=True)
     return params

@@ -6,14 +6,17 @@ import jax
 from ml_collections import ConfigDict
 
 from tvdim_jax.experiment.model import make_model
-from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
+from tvdim_jax.experiment.objective import Words, batch_shapes, make_loss_fn
+from tvdim_jax.experiment.start import init_state, optimizer_of
+from tvdim_jax.experiment.teacher import Teacher, with_teacher
 
 
-def trace(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+def trace(config: ConfigDict, teacher: Teacher | None = None) -> dict[str, jax.ShapeDtypeStruct]:
     """Traces the loss of the config; what fails here would fail at the first update.
 
     Args:
       config: checked; its data need not exist.
+      teacher: that of the config, which is not read here.
 
     Returns:
       The metrics of the objective, by name.
@@ -21,9 +24,12 @@ def trace(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     Raises:
       ValueError: names or sizes that do not fit together, in the words of the room concerned.
     """
-    model = make_model(config, config.tokenizer.vocab_size)
-    loss_fn, key = make_loss_fn(config, model), jax.random.key(0)
-    params, variables = jax.eval_shape(model.init, key)
+    model = with_teacher(make_model(config, config.tokenizer.vocab_size), teacher)
+    words = Words(config.tokenizer.vocab_size, mask_id=4, never_masked=(2,))  # as trained ones are
+    loss_fn, key = make_loss_fn(config, model, words=words), jax.random.key(0)
+    state = jax.eval_shape(lambda: init_state(config, model, optimizer_of(config), teacher))
     loss_of_batch = partial(loss_fn, key=key, step=0)
-    _, (metrics, _) = jax.eval_shape(loss_of_batch, params, variables, batch_shapes(config))
+    _, (metrics, _) = jax.eval_shape(
+        loss_of_batch, state.params, state.variables, batch_shapes(config)
+    )
     return metrics

@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from tvdim_jax.config import ConfigError, uses_sentences, uses_text
+from tvdim_jax.config import ConfigError, uses_fusion, uses_sentences, uses_text
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
@@ -21,7 +21,7 @@ from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import make_encoders
 from tvdim_jax.experiment.evaluation import EvaluationError, evaluate
 from tvdim_jax.experiment.model import Model, make_model
-from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn
+from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn, words_of
 from tvdim_jax.experiment.start import optimizer_of, start_state
 from tvdim_jax.experiment.stopping import stop_on_signal
 from tvdim_jax.experiment.summary import (
@@ -31,6 +31,7 @@ from tvdim_jax.experiment.summary import (
     mark_finished,
 )
 from tvdim_jax.experiment.tables import TRAINED
+from tvdim_jax.experiment.teacher import Teacher, check_vocabulary, open_teacher, with_teacher
 from tvdim_jax.experiment.trace import trace
 from tvdim_jax.train import digest, metrics, sharding
 from tvdim_jax.train.checkpoint import Checkpoints
@@ -48,6 +49,7 @@ class Run(NamedTuple):
     train_source: Source  # what the updates read: the training part with its caption noise
     tokenizer: Tokenizer | None
     model: Model
+    teacher: Teacher | None
     mesh: jax.sharding.Mesh
     console: Console
 
@@ -70,10 +72,20 @@ def run_training(config: ConfigDict, console: Console) -> bool:
     console.print(banner(run), highlight=False, soft_wrap=True)
     ledger = BadExamples(run_folder.bad_examples_path(run.workdir, jax.process_index()))
     facts = {"seed": config.seed, "data": run.train_source.digest()}
+    if run.teacher is not None:
+        facts["teacher"] = run.teacher.digest
     folder = run_folder.checkpoints_path(run.workdir)
     with Checkpoints(folder, keep=config.train.keep_checkpoints, facts=facts) as checkpoints:
         tx = optimizer_of(config)
-        state = start_state(config, run.model, tx, checkpoints, mesh=run.mesh, console=console)
+        state = start_state(
+            config,
+            run.model,
+            tx,
+            checkpoints,
+            mesh=run.mesh,
+            console=console,
+            teacher=run.teacher,
+        )
         if int(state.step) >= config.train.num_steps and is_finished(
             run.workdir, config.train.num_steps
         ):
@@ -91,7 +103,7 @@ def run_training(config: ConfigDict, console: Console) -> bool:
             run.splits,
             run.tokenizer,
             run.model,
-            (_local(state.params), _local(state.variables)),
+            _encoder_trees(state),
             step=int(state.step),
             tasks=config.eval.tasks,
             console=console,
@@ -115,8 +127,9 @@ def open_run(config: ConfigDict, console: Console) -> Run:
             f"{splits.train.name} has {len(splits.train)} training images, fewer than a batch of "
             f"config.train.batch_size={config.train.batch_size}; lower it"
         )
+    teacher = open_teacher(config)
     try:
-        trace(config)
+        trace(config, teacher)
         sharding.check_divisible(
             config.train.batch_size,
             num_devices=jax.device_count(),
@@ -126,9 +139,12 @@ def open_run(config: ConfigDict, console: Console) -> Run:
         raise ConfigError(str(error)) from error
     workdir = run_folder.open_folder(config)
     tokenizer = data.make_tokenizer(config, splits.train, workdir) if uses_text(config) else None
-    model = make_model(config, tokenizer.vocab_size if tokenizer else 0)
+    check_vocabulary(config)
+    model = with_teacher(make_model(config, tokenizer.vocab_size if tokenizer else 0), teacher)
     noisy = data.with_noise(config, splits).train
-    return Run(config, workdir, splits, noisy, tokenizer, model, sharding.make_mesh(), console)
+    return Run(
+        config, workdir, splits, noisy, tokenizer, model, teacher, sharding.make_mesh(), console
+    )
 
 
 def banner(run: Run) -> str:
@@ -148,7 +164,7 @@ def banner(run: Run) -> str:
         f"{train_set.name}: {len(train_set):,} training and {len(test_set):,} test images; "
         f"run folder {run.workdir}"
     )
-    return "\n".join((where, work, data_set))
+    return "\n".join((where, work, data_set, *([str(run.teacher)] if run.teacher else [])))
 
 
 def _train(
@@ -188,7 +204,8 @@ def _compile(run: Run, state: TrainState, tx: Any) -> TrainStep:
 
     Tables of sentences come in a few sizes, each with a program of its own, compiled when it comes.
     """
-    train_step = make_train_step(make_loss_fn(run.config, run.model, run.mesh), tx)
+    words = words_of(run.tokenizer) if run.tokenizer and uses_fusion(run.config) else None
+    train_step = make_train_step(make_loss_fn(run.config, run.model, run.mesh, words), tx)
     jitted: Any = sharding.compile_step(train_step, run.mesh)
     programs: dict[tuple[int, ...], TrainStep] = {}
 
@@ -234,7 +251,7 @@ def _log(
 def _evaluate_in_training(run: Run, step: int, state: TrainState) -> None:
     if jax.process_index() != 0:
         return
-    encoders = make_encoders(run.config, run.model, _local(state.params), _local(state.variables))
+    encoders = make_encoders(run.config, run.model, *_encoder_trees(state))
     try:
         found = evaluate(
             {TRAINED: encoders},
@@ -251,9 +268,11 @@ def _evaluate_in_training(run: Run, step: int, state: TrainState) -> None:
     metrics.append_row(run_folder.metrics_path(run.workdir), row)
 
 
-def _local(tree: Any) -> Any:
-    """This process's copy of replicated arrays."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)
+def _encoder_trees(state: TrainState) -> tuple[Any, Any]:
+    """This process's copy of the parameters and of the variables that encoders read."""
+    trees = state.params, {"batch_stats": state.variables["batch_stats"]}
+    copies: tuple[Any, Any] = jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), trees)
+    return copies
 
 
 def _save_batch(workdir: Path, step: int, batch: Any) -> None:

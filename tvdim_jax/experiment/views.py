@@ -5,22 +5,27 @@ from collections.abc import Callable
 import jax
 from ml_collections import ConfigDict
 
-from tvdim_jax.augment import make_eval_view, make_two_views, make_xray_view
+from tvdim_jax.augment import (
+    make_captions_view,
+    make_eval_view,
+    make_two_views,
+    make_xray_view,
+)
 
-XRAY = "xray"
+ONE_VIEW = {"xray": make_xray_view, "captions": make_captions_view}
 
 
 def make_train_view(config: ConfigDict) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """`view(key, images) -> [B, s, s, C]`: one augmented view, for objectives that take one."""
-    if config.augment == XRAY:
-        return make_xray_view(config.model.image_size, train=True)
+    if config.augment in ONE_VIEW:
+        return ONE_VIEW[config.augment](config.model.image_size, train=True)
     two_views = make_two_views(config.augment, config.model.image_size)
     return lambda key, images: two_views(key, images)[0]
 
 
 def make_plain_view(augment: str, image_size: int) -> Callable[[jax.Array], jax.Array]:
     """`view(images) -> [B, s, s, C]`: nothing random, to evaluate on."""
-    if augment != XRAY:
+    if augment not in ONE_VIEW:
         return make_eval_view(augment, image_size)
-    view = make_xray_view(image_size, train=False)
+    view = ONE_VIEW[augment](image_size, train=False)
     return lambda images: view(jax.random.key(0), images)  # the key is not read

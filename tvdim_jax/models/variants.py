@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from tvdim_jax.models.image.amdim import AMDIMEncoder
 from tvdim_jax.models.image.resnet import LMIResNet, ResNet
 from tvdim_jax.models.image.vit import CLIPViT, ViT
-from tvdim_jax.models.text.bert import BertEncoder
+from tvdim_jax.models.text.bert import BertEncoder, BertFusion
 from tvdim_jax.models.text.transformer import TextTransformer
 
 _Variant = TypeVar("_Variant")
@@ -82,6 +82,12 @@ TEXT_VARIANTS: Mapping[str, tuple[type[TextEncoder], Mapping[str, Any]]] = {
     ),
 }
 
+# "fusion_base" is the last six layers of BERT-base with cross-attention, ALBEF's.
+FUSION_VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "fusion_tiny": {"depth": 1, "num_heads": 2, "mlp_width": 64},
+    "fusion_base": {"depth": 6, "num_heads": 12, "mlp_width": 3072},
+}
+
 
 def make_image_encoder(name: str, *, image_size: int, dtype: Any = jnp.float32) -> ImageEncoder:
     """The image encoder called `name`.
@@ -130,6 +136,20 @@ def make_text_encoder(
     return encoder(
         vocab_size=vocab_size, max_length=max_length, dropout=dropout, dtype=dtype, **sizes
     )
+
+
+def make_fusion_encoder(name: str, *, dropout: float = 0.1, dtype: Any = jnp.float32) -> BertFusion:
+    """The fusion encoder called `name`, as wide as the tokens of the text encoder before it.
+
+    Args:
+      name: a key of FUSION_VARIANTS.
+      dropout: rate in [0, 1).
+      dtype: compute type, float32 or bfloat16.
+
+    Raises:
+      ValueError: unknown name.
+    """
+    return BertFusion(dropout=dropout, dtype=dtype, **_find(name, FUSION_VARIANTS, "fusion"))
 
 
 def _find(name: str, variants: Mapping[str, _Variant], kind: str) -> _Variant:

@@ -1,8 +1,10 @@
-"""The optax chain of a run: clip, L2 as in the AMDIM release, Adam, warm-up and schedule."""
+"""The optax chains of a run: clip, Adam with L2 or AdamW, warm-up and schedule."""
 
 from collections.abc import Sequence
 
 import optax
+
+from tvdim_jax.train.adamw import all_but_biases_and_scales
 
 
 def make_schedule(
@@ -79,3 +81,35 @@ def make_optimizer(
         optax.scale_by_adam(b1, b2, eps),
         optax.scale_by_learning_rate(schedule),
     )
+
+
+def make_adamw(
+    schedule: optax.Schedule,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+    clip_norm: float = 0.0,
+) -> optax.GradientTransformation:
+    """AdamW: the decay is taken from the parameter itself, times the learning rate.
+
+    Biases and the factors of norms do not decay. This is torch's `AdamW` with two parameter groups,
+    as ALBEF has it.
+
+    Args:
+      schedule: learning rate of update t.
+      b1: decay of the first moment.
+      b2: decay of the second moment.
+      eps: added to the root of the second moment.
+      weight_decay: factor of the decoupled decay.
+      clip_norm: largest global gradient norm; 0 does not clip.
+
+    Returns:
+      The optax transformation; an update needs the parameters.
+    """
+    clip = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+    adamw = optax.adamw(
+        schedule, b1, b2, eps, weight_decay=weight_decay, mask=all_but_biases_and_scales
+    )
+    return optax.chain(*clip, adamw)

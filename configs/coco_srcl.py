@@ -1,0 +1,50 @@
+"""SRCL on COCO captions at 256 pixels: regulated contrast, matching and hidden words.
+
+The recipe of the paper (docs/srcl.md) on COCO alone, 120 thousand images instead of its 4 million.
+Its teacher is a run of configs/coco_clip.py with the same vocabulary; without one the similarities
+are those of the model itself.
+
+Prepare:   tvdim data prepare coco --from ~/coco
+Command:   python -m tvdim_jax.main --config=configs/coco_srcl.py
+           --config.model.text_weights=BERT, a local Hugging Face folder of BERT-base
+           --config.objective.teacher=runs/coco_clip
+Hardware:  8 accelerators
+Expected:  not known: this configuration has not been run at full length
+"""
+
+from ml_collections import ConfigDict
+
+from tvdim_jax.config import default
+
+
+def get_config() -> ConfigDict:
+    """ViT-B/16, a BERT cut in two, global batch 512, 30 epochs of train2017."""
+    config = default()
+    config.data.source = "coco"
+    config.data.image_size = 288
+    config.data.num_threads = 16
+    config.tokenizer.vocab_size = 16_000
+    config.tokenizer.add_sep = False
+    config.tokenizer.max_length = 30
+    config.augment = "captions"
+    config.model.image = "vit_b16"
+    config.model.image_size = 256
+    config.model.text = "bert_base_6"
+    config.model.fusion = "fusion_base"
+    config.model.dtype = "bfloat16"
+    config.objective.name = "srcl"
+    config.objective.pair_loss = "similarity_regulated"
+    config.optimizer.name = "adamw"
+    config.optimizer.learning_rate = 1e-4
+    config.optimizer.image_learning_rate = 1e-5
+    config.optimizer.b1 = 0.9
+    config.optimizer.weight_decay = 0.01
+    config.optimizer.warmup_steps = 1_000
+    config.optimizer.schedule = "cosine"
+    config.train.batch_size = 512
+    config.train.num_steps = 6_930
+    config.train.log_every = 50
+    config.train.checkpoint_every = 500
+    config.eval.num_train_examples = 20_000
+    config.eval.num_test_examples = 5_000
+    return config

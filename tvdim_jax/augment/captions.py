@@ -1,0 +1,68 @@
+"""The view of captioned photographs as ALBEF has it: a crop and a flip, the colours kept.
+
+A caption names colours, so they are not jittered. ALBEF's RandAugment is not here.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from tvdim_jax.augment.geometry import NUM_CROP_UNIFORMS, random_crops, resample, resize_weights
+
+FLIP_PROBABILITY = 0.5
+CROP_AREA = (0.2, 1.0)
+CROP_ASPECT = (3 / 4, 4 / 3)
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def make_captions_view(image_size: int, train: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The view of a stored photograph.
+
+    In training a random resized crop (area U(0.2, 1), aspect log-uniform in 3/4..4/3) and a flip
+    with probability 0.5; in evaluation the whole square, resized. Bicubic; then CLIP's
+    normalisation. Row i of the draws belongs to image i whatever the batch size.
+
+    Args:
+      image_size: s, height and width of the view in pixels, at least 1.
+      train: whether to crop and flip.
+
+    Returns:
+      `captions_view(key, images)`: typed PRNG key (read in training only) and uint8
+      `[B, S, S, 3]`, S >= s -> float32 `[B, s, s, 3]`, normalised. Not jitted. ValueError on other
+      images.
+
+    Source: Li et al. 2021 (arXiv 2107.07651), as released, without its RandAugment.
+    """
+
+    def captions_view(key: jax.Array, images: jax.Array) -> jax.Array:
+        _check(images, image_size)
+        size = images.shape[1]
+        top = left = jnp.zeros(images.shape[0])
+        height = width = jnp.full(images.shape[0], float(size))
+        flip = jnp.zeros(images.shape[0], bool)
+        if train:
+            draws = jax.random.uniform(key, (images.shape[0], NUM_CROP_UNIFORMS + 1))
+            top, left, height, width = random_crops(
+                draws[:, :-1], size=size, area_range=CROP_AREA, aspect_range=CROP_ASPECT
+            )
+            flip = draws[:, -1] < FLIP_PROBABILITY
+        rows = resize_weights(top, height, num_out=image_size, num_in=size)
+        columns = resize_weights(left, width, num_out=image_size, num_in=size)
+        columns = jnp.where(flip[:, None, None], columns[:, ::-1], columns)
+        views = resample(images.astype(jnp.float32) / 255.0, rows, columns)
+        channels = (1, 1, 1, 3)
+        return (views - jnp.array(MEAN).reshape(channels)) / jnp.array(STD).reshape(channels)
+
+    return captions_view
+
+
+def _check(images: jax.Array, image_size: int) -> None:
+    shape = images.shape
+    square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
+    if images.dtype != jnp.uint8 or not square or shape[1] < image_size:
+        raise ValueError(
+            f"view of captions: images are {images.dtype} {shape}; wanted uint8 [B, S, S, 3] with "
+            f"S >= {image_size}. Decode to squares of at least the view's size."
+        )
