@@ -36,13 +36,12 @@ def tiny_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def clip_run(tmp_path_factory):
     """Folder of a finished run of CLIP, which can teach. Copy it to change it."""
-    from tests.reference.tiny_run import CLIP, DEMO, tiny_words
-    from tvdim_jax.cli import main
+    from tests.reference.tiny_run import CLIP, DEMO, run_main, tiny_words
 
     workdir = tmp_path_factory.mktemp("clip") / "run"
     words = tiny_words(workdir, **CLIP, eval__tasks="('knn','retrieval')")
-    with contextlib.redirect_stdout(io.StringIO()):
-        assert main(["train", f"--config={DEMO}", *words]) == 0
+    done = run_main([f"--config={DEMO}", *words])
+    assert done.returncode == 0, done.stdout + done.stderr
     return workdir
 
 
