@@ -16,16 +16,6 @@ from tvdim_jax.config.files import from_json, load, override
 from tvdim_jax.config.schema import TASKS, default, flat_fields
 
 __all__ = [
-    "TASKS",
-    "ConfigError",
-    "check",
-    "default",
-    "flat_fields",
-    "from_json",
-    "load",
-    "override",
-    "uses_embeddings",
-    "uses_fusion",
-    "uses_sentences",
-    "uses_text",
-]
+    "TASKS", "ConfigError", "check", "default", "flat_fields", "from_json", "load", "override",
+    "uses_embeddings", "uses_fusion", "uses_sentences", "uses_text",
+]  # fmt: skip

@@ -44,7 +44,5 @@ def test_classes_and_a_share_that_is_too_small():
     assert result["details"]["global"]["1 %"] is None
     assert "label fraction 0.01, 1 of 40 rows: a linear probe needs 2" in result["note"]
     two = Table(2, labels=[["low"], ["high"]])
-    with pytest.raises(
-        ValueError, match=r"0.01, 1 of 2 rows: .*; label fraction 0.1"
-    ):
+    with pytest.raises(ValueError, match=r"0.01, 1 of 2 rows: .*; label fraction 0.1"):
         run(two, two, lambda source, seed: np.eye(2, dtype=np.float32) * np.nan)
