@@ -14,8 +14,10 @@ DIR of --captions and --products holds captions.jsonl as of configs/flickr8k.py 
 "articleType" with the class); folders under DIR of --transfer hold the same rows in labels.jsonl.
 
 Every arm and seed writes OUT/SIZE/SET/ARM_SEED.json as it ends; a second call goes on with what is
-missing. --size gpu is 64 pixels and a hundred passes over the images. --report writes the tables
-into a page, between its two markers, and trains nothing.
+missing, and processes that differ in --only "seed 0" and so on share the work once the tuning is
+done. JAX_COMPILATION_CACHE_DIR=DIR spares compiling an arm again for each seed. --size gpu is 64
+pixels and a hundred passes over the images. --report writes the tables into a page, between its two
+markers, and trains nothing.
 """
 
 import argparse

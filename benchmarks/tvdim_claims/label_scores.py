@@ -16,7 +16,7 @@ from tvdim_jax.experiment.tasks import Images
 from tvdim_jax.experiment.tasks.labels import NUM_NEIGHBORS, labelled_parts
 
 SHOTS = (1, 5, 10)
-NUM_DRAWS = 20
+NUM_DRAWS = 10
 
 
 def score_labels(

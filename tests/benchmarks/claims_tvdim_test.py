@@ -70,7 +70,7 @@ def study(folder, tmp_path_factory):
             write_record(
                 out / "cpu" / "tuning" / f"{arm}_{tuning.SEED}.json", tuned(arm, config=config)
             )
-        only = ["--only", "captions/pixels,captions/ranking_noise40,products/random"]
+        only = ["--only", "captions/text_only_noise40,products/pixels"]
         claims_tvdim.main(words(folder, out, "--seeds", "1", *only))
         yield out
 
@@ -89,9 +89,9 @@ def read(study, name):
 
 
 def test_a_record_says_what_was_done_and_found(study):
-    record = read(study, "captions/ranking_noise40_0")
+    record = read(study, "captions/text_only_noise40_0")
     assert [record[key] for key in ("size", "set", "arm", "seed")] == [
-        *("cpu", "captions", "ranking_noise40", 0)
+        *("cpu", "captions", "text_only_noise40", 0)
     ]
     assert record["fields"]["data.noise_rate"] == 0.4
     assert record["fields"]["optimizer.learning_rate"] == tuning.LEARNING_RATES[0]
@@ -114,42 +114,43 @@ def test_a_record_says_what_was_done_and_found(study):
     assert 0 <= elsewhere["probe"]["class_mean"] <= 1
 
 
-def test_arms_without_text_or_training(study):
-    pixels = read(study, "captions/pixels_0")
-    assert pixels["results"]["probe"]["num_features"] == 896
+def test_products_and_arms_without_text_or_training(study):
+    pixels = read(study, "products/pixels_0")
+    results = pixels["results"]
+    assert results["probe"]["num_features"] == 896
     assert pixels["noise"] == {"rate": 0.0}
     assert pixels["last_metrics"] == {}
-    assert "retrieval" not in pixels["results"]
-    products = read(study, "products/random_0")
-    assert products["results"]["classes"] == ["shoe", "sock"]
-    assert list(products["results"]["few_shot"]) == ["1", "5"]
-    probe = products["results"]["probe"]
-    assert probe["num_train"] + probe["num_test"] == NUM_IMAGES - 3
+    assert "retrieval" not in results
+    assert results["classes"] == ["shoe", "sock"]
+    assert list(results["few_shot"]) == ["1", "5"]
+    assert results["probe"]["num_train"] + results["probe"]["num_test"] == NUM_IMAGES - 3
 
 
 def test_a_second_call_goes_on_with_what_is_missing(study, folder, capsys, monkeypatch):
-    trained = []
-    record = read(study, "captions/pixels_0")
+    ran = []
+    record = read(study, "products/pixels_0")
     monkeypatch.setattr(
-        claims_tvdim, "run", lambda job, args, recipe: trained.append(str(job)) or record
+        claims_tvdim, "run", lambda job, args, recipe: ran.append(str(job)) or record
     )
-    only = ["--only", "tuning,captions/pixels,captions/amdim,products/amdim", "--seeds", "2"]
+    only = ["--only", "tuning,products/pixels,captions/amdim,captions/hardest", "--seeds", "2"]
     claims_tvdim.main(words(folder, study, *only))
-    assert trained == [
-        *("captions/amdim seed 0", "captions/pixels seed 1", "captions/amdim seed 1"),
-        *("products/amdim seed 0", "products/amdim seed 1"),
+    assert ran == [
+        *("captions/amdim seed 0", "captions/amdim seed 1"),
+        *("captions/hardest seed 0", "captions/hardest_noise40 seed 0"),
+        "products/pixels seed 1",
+        *("captions/hardest seed 1", "captions/hardest_noise40 seed 1"),
     ]
     printed = capsys.readouterr().out
     assert "9 runs, 9 of them done before" in printed
-    assert "6 runs, 1 of them done before" in printed
+    assert "8 runs, 1 of them done before" in printed
     assert "recipe: Recipe(learning_rate=0.001, temperature=0.07)" in printed
-    for name in trained:
+    for name in ran:
         path, seed = name.split(" seed ")
         (study / "cpu" / f"{path}_{seed}.json").unlink()
 
 
 def test_wrong_words_and_records_of_other_settings_are_errors(study, folder, capsys, tmp_path):
-    pixels = ["--only", "captions/pixels", "--seeds", "1"]
+    pixels = ["--only", "products/pixels", "--seeds", "1"]
     for arguments, message in (
         (words(folder, study, *pixels, "--steps", "3"), "other values of train.num_steps: move"),
         (words(folder, study, "--only", "rankings"), "such as captions/ranking_noise40 seed 0"),
