@@ -25,6 +25,7 @@ from benchmarks.tvdim_claims.figures import image_figures, recalls, text_figures
 
 INK, GREY = "#222222", "#767676"
 COLORS = dict(zip(PAIR_LOSSES, ("#0072b2", "#d55e00", "#009e73"), strict=True))
+NAMES = dict(zip(PAIR_LOSSES, ("ranking", "InfoNCE", "similarity-regulated"), strict=True))
 MARKS = dict(zip(PAIR_LOSSES, ("o", "s", "^"), strict=True))  # colour is not all that tells
 NO_TEXT = ("amdim", "random", "pixels")
 
@@ -67,8 +68,9 @@ def main(folder: str, out: str) -> None:
     _line(axes[1], "chance", _chance(runs))
     axes[0].legend(frameon=False, fontsize=8)
     first = runs[0]
+    seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
     figure.suptitle(
-        f"{first['num_test']:,} test images, {first['num_steps']:,} updates of "
+        f"seeds {seeds}; {first['num_test']:,} test images, {first['num_steps']:,} updates of "
         f"{first['batch_size']} images; a mark is a seed, a line their mean",
         fontsize=9,
     )
@@ -82,11 +84,11 @@ def _draw(axis: Axes, arm: str, column: str, found: Mapping[str, Mapping[int, Fi
         percent: _values(column, found.get(name_at(arm, percent), {})) for percent in NOISE_PERCENTS
     }
     known = {percent: values for percent, values in at.items() if values}
-    style = {"color": COLORS[arm], "marker": MARKS[arm]}
     means = [statistics.fmean(values) for values in known.values()]
-    axis.plot(list(known), means, linewidth=2, label=arm.replace("_", " "), **style)
-    for percent, values in known.items():
-        axis.scatter([percent] * len(values), values, s=14, alpha=0.6, **style)
+    axis.plot(list(known), means, linewidth=2, color=COLORS[arm])
+    places = [percent for percent, values in known.items() for _ in values]
+    seeds = [value for values in known.values() for value in values]
+    axis.scatter(places, seeds, s=18, color=COLORS[arm], marker=MARKS[arm], label=NAMES[arm])
 
 
 def _values(column: str, by_seeds: Mapping[int, Figures]) -> list[float]:
@@ -99,7 +101,7 @@ def _line(axis: Axes, name: str, values: Sequence[float]) -> None:
         return
     mean = statistics.fmean(values)
     axis.axhline(mean, color=GREY, linestyle="--", linewidth=0.9, zorder=0)
-    axis.text(max(NOISE_PERCENTS), mean, name, color=GREY, fontsize=8, ha="right", va="bottom")
+    axis.text(max(NOISE_PERCENTS) / 2, mean, name, color=GREY, fontsize=8, va="bottom")
 
 
 def _chance(runs: Sequence[Run]) -> list[float]:

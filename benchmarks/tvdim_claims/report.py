@@ -21,7 +21,13 @@ from benchmarks.tvdim_claims.figures import (
 )
 from benchmarks.tvdim_claims.tuning import TUNING_ARMS, choose_recipe
 
-ARMS = (*MAIN, *ABLATIONS)
+_LOSSES_BY_NOISE = tuple(name_at(arm, p) for arm in PAIR_LOSSES for p in NOISE_PERCENTS)
+# The rows of the tables: those of one loss together.
+ARMS = (
+    *(arm for arm in MAIN if arm not in _LOSSES_BY_NOISE),
+    *_LOSSES_BY_NOISE,
+    *ABLATIONS,
+)
 # Pairs of arms that differ in one thing, the ones of the claims first.
 COMPARED = (
     *(("ranking", other) for other in ("amdim", "random", "pixels", "text_only", "info_nce")),
