@@ -102,3 +102,12 @@ def test_rows_left_out_do_not_count_and_penalties_share_one_compilation():
     alone = logistic.fit_logistic(logistic.make_problem(part), 4, 3.0)
     assert masked.objective == pytest.approx(alone.objective, rel=1e-5)
     np.testing.assert_allclose(masked.weights, alone.weights, atol=2e-3)
+
+
+def test_it_stops_when_its_iterations_are_used_up():
+    problem = logistic.make_problem(blobs())
+    stopped = logistic.fit_logistic(problem, 4, 0.1, max_iterations=2)
+    assert not stopped.converged
+    fit = logistic.fit_logistic(problem, 4, 0.1)
+    assert fit.converged
+    assert fit.objective < stopped.objective < np.log(4)

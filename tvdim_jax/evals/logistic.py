@@ -103,6 +103,7 @@ def fit_logistic(
     *,
     start: LogisticFit | None = None,
     tolerance: float = 1e-7,
+    max_iterations: int = 2000,
 ) -> LogisticFit:
     """Minimises the penalised logistic loss.
 
@@ -118,6 +119,7 @@ def fit_logistic(
       start: where to begin, for a warm start; None = zero weights.
       tolerance: stops at a step that lowers the objective by less than this share of it; below
         1e-7 a float32 objective only shows its rounding.
+      max_iterations: of L-BFGS, after which it has not converged.
 
     Returns:
       The fit.
@@ -140,7 +142,13 @@ def fit_logistic(
         weights = start.weights if problem.basis is None else problem.basis.T @ start.weights
         initial = np.vstack([weights, start.bias])
     initial = initial if factor is None else factor.T @ initial
-    limits = {"maxiter": 2000, "maxfun": 4000, "maxcor": 20, "ftol": tolerance, "gtol": 1e-6}
+    limits = {
+        "maxiter": max_iterations,
+        "maxfun": 2 * max_iterations,
+        "maxcor": 20,
+        "ftol": tolerance,
+        "gtol": 1e-6,
+    }
     found = optimize.minimize(
         objective, initial.ravel(), method="L-BFGS-B", jac=True, options=limits
     )

@@ -9,14 +9,14 @@ variance that grows with exp(MI).
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from tvdim_jax.evals.score_tiles import ScoreTile
+
 SATURATED = 0.98  # share of log N from which on InfoNCE says nothing but "at least this much"
 
-# (rows of n pairs, rows of m pairs) -> scores [n, m] of the x of the former and the y of the latter
-ScoreTile = Callable[[np.ndarray, np.ndarray], Any]
 # (scores of a tile [N, N], counts [R, N]) -> [R], as if pair i were there counts[r, i] times
 Estimator = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -70,7 +70,8 @@ def estimate(
     1905.06922).
 
     Args:
-      score: of the critic under test; logits, that is cosines over their temperature.
+      score: of the critic under test: of the x of n pairs with the y of m pairs, `[n, m]`; logits,
+        that is cosines over their temperature.
       num_pairs: held-out pairs, at least 2, which the critic has not seen.
       jsd_score: of such a critic; None leaves "jsd" out.
       pairs_per_tile: N, at least 2; all pairs where there are fewer.
