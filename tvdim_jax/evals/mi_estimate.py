@@ -34,7 +34,7 @@ class MiPanel(NamedTuple):
       num_pairs: given; the last `num_pairs - N num_tiles` in the random order found no tile.
       num_resamples: of the bootstrap, each drawn within the tiles.
       confidence: share of the resamples within an interval.
-      smile_clip: of "smile".
+      smile_clip: of "smile" and "jsd".
       seed: of tiles and resamples.
     """
 
@@ -65,9 +65,8 @@ def estimate(
 
     "info_nce" and "donsker_varadhan" may be shifted by a constant without effect; "nwj" is tight
     where the scores are 1 + log density ratio and far too low elsewhere, "smile" clamps the
-    negatives' scores and is no bound. "jsd" is NWJ of 1 + the scores of a critic that was trained
-    by `losses.jsd_objective`, which learns the log density ratio (Poole et al. 2019, arXiv
-    1905.06922).
+    negatives' scores and is no bound. "jsd" is "smile" by a critic that was trained with
+    `losses.jsd_objective`, as SMILE's authors do, see `jsd_critic`.
 
     Args:
       score: of the critic under test: of the x of n pairs with the y of m pairs, `[n, m]`; logits,
@@ -101,8 +100,7 @@ def estimate(
     tables = [_table(score, rows) for rows in tiles]
     values = {name: _values(each, tables, counts) for name, each in estimators.items()}
     if jsd_score is not None:
-        shifted = [1 + _table(jsd_score, rows) for rows in tiles]
-        values["jsd"] = _values(nwj, shifted, counts)
+        values["jsd"] = _values(smile, [_table(jsd_score, rows) for rows in tiles], counts)
     log_n = math.log(size)
     return MiPanel(
         estimates={name: _interval(each, confidence) for name, each in values.items()},
