@@ -1,7 +1,17 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
 import pytest
 
 from tvdim_jax.experiment.classifier import split_frozen
-from tvdim_jax.experiment.finetune_protocol import FineTuning, check_options, lmi_protocol
+from tvdim_jax.experiment.finetune_protocol import (
+    LMI_FROZEN,
+    FineTuning,
+    check_options,
+    lmi_protocol,
+)
+from tvdim_jax.models.variants import make_image_encoder
 
 
 def test_the_protocol_of_the_lmi_authors():
@@ -10,9 +20,15 @@ def test_the_protocol_of_the_lmi_authors():
     assert (frozen.learning_rate, frozen.schedule, frozen.warmup_steps) == (5e-4, "constant", 0)
     assert (frozen.weight_decay, frozen.layer_decay, frozen.batch_statistics) == (0, 1, True)
     assert tuned == frozen._replace(frozen=())
-    parts = [f"stage_{stage}_block_{block}" for stage in range(1, 7) for block in (1, 2)]
-    _, trained = split_frozen(dict.fromkeys(["stem", *parts]), frozen.frozen)
+
+
+def test_the_frozen_parts_are_those_of_the_encoder_below_its_last_stage():
+    encoder = make_image_encoder("resnet256_6_2_1", image_size=256)
+    images = jax.ShapeDtypeStruct((2, 256, 256, 1), jnp.float32)
+    shapes = jax.eval_shape(partial(encoder.init, train=False), jax.random.key(0), images)
+    frozen, trained = split_frozen(shapes["params"], LMI_FROZEN)
     assert set(trained) == {"stage_6_block_1", "stage_6_block_2"}
+    assert len(frozen) == 1 + 5 * 2
 
 
 @pytest.mark.parametrize(

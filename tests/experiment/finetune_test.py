@@ -1,6 +1,7 @@
 """Fine-tuning of a model of two matrices; a real encoder in the slow test."""
 
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -12,10 +13,10 @@ from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.sources.scenes import Scenes
 from tvdim_jax.evals import features, linear_probe
 from tvdim_jax.evals.labelled import LabelledFeatures
-from tvdim_jax.experiment.evaluation import make_encoders
 from tvdim_jax.experiment.finetune import FineTuning, finetune_classifier
 from tvdim_jax.experiment.labelled_images import LabelledImages, scored_batches
 from tvdim_jax.experiment.model import make_model
+from tvdim_jax.experiment.views import make_plain_view
 
 CONFIG = tiny_config(data__num_threads=2)
 GREY = tiny_config(data__num_threads=2, data__grey=True, augment="xray")
@@ -139,11 +140,16 @@ def test_fine_tuning_beats_the_frozen_linear_probe():
         options=FineTuning(num_steps=200, learning_rate=3e-3, warmup_steps=20),
         ledger=BadExamples(), report=print,
     )  # fmt: skip
-    encoders = make_encoders(config, model, params, variables)
+    view = make_plain_view(config.augment, config.model.image_size)
+    encode = jax.jit(partial(model.image, train=False, key=None))
     frozen = []
     for part in parts:
-        batches = scored_batches(config, part, encoders.batch_size, BadExamples())
-        frozen.append(LabelledFeatures(features.extract(encoders.image, batches)[0], part.labels))
+        batches = scored_batches(config, part, 100, BadExamples())
+        vectors, _ = features.extract(
+            lambda batch: encode(params, variables, view(batch["image"]))[0].global_features,
+            batches,
+        )
+        frozen.append(LabelledFeatures(vectors, part.labels))
     probe = linear_probe.evaluate(*frozen)
     tuned = np.mean(found.logits.argmax(axis=1) == parts[1].labels)
     assert probe.value < 0.6

@@ -23,9 +23,9 @@ def average_precision(scores: np.ndarray, labels: np.ndarray) -> float:
     if not positive.any():
         return float("nan")
     values, group = np.unique(-np.asarray(scores, np.float64), return_inverse=True)
-    found = np.bincount(group, minlength=values.size).cumsum()
+    found = np.cumsum(np.bincount(group, minlength=values.size))
     hits = np.bincount(group, weights=positive, minlength=values.size)
-    precision = hits.cumsum() / found
+    precision = np.cumsum(hits) / found
     return float((hits * precision).sum() / positive.sum())
 
 

@@ -169,7 +169,7 @@ def _check(
             f"few-shot: got test classes {missing} without a training row, wanted some of each; "
             "leave them out of the test part or label some of them"
         )
-    rarest = int(np.unique(train.labels, return_counts=True)[1].min())
+    rarest = int(np.min(np.unique(train.labels, return_counts=True)[1]))
     if not shots or not all(1 <= k <= rarest for k in shots) or num_draws < 2:
         raise ValueError(
             f"few-shot: got shots {tuple(shots)} and {num_draws} draws, wanted shots from 1 to the "
