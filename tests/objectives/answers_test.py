@@ -65,7 +65,7 @@ def log_likelihood(params, states, valid, ids):
 
 
 def states_of(params, batch):
-    return question_states(params, {}, batch, apply=APPLY, train=False, key=None)[0]
+    return question_states(params, {}, batch, apply=APPLY, train=False, key=KEY)[0]
 
 
 def test_the_loss_equals_a_loop_over_questions_answers_and_words():
@@ -108,8 +108,9 @@ def test_ranking_is_a_full_search_within_the_likeliest_starts(num_ranked, twice)
     states = states_of(params, batch)
     asked = partial(decode, params, train=False, key=None)
     options = {"num_ranked": num_ranked, "count_first_twice": twice}
-    rank = quick_jit(partial(rank_answers, asked, **options))
-    chosen, found = rank(states, batch["token_valid"], ids, valid)
+    # The list as NumPy arrays that the compiled function holds, as an evaluation has it.
+    rank = quick_jit(lambda *states: rank_answers(asked, *states, ids, valid, **options))
+    chosen, found = rank(states, batch["token_valid"])
     assert chosen.shape == found.shape == (NUM, min(num_ranked, 8))
     for i in range(NUM):
         of = partial(log_likelihood, params, states[i], batch["token_valid"][i])

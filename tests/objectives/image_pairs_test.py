@@ -82,7 +82,7 @@ def test_the_loss_equals_a_loop():
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-4)
     np.testing.assert_allclose(metrics["train/pair_loss"], loss)
     np.testing.assert_allclose(metrics["train/pair_accuracy"], np.mean(right), rtol=1e-6)
-    logits, _ = pair_logits(params, {}, batch, apply=APPLY, train=False, key=None)
+    logits, _ = pair_logits(params, {}, batch, apply=APPLY, train=False, key=KEY)
     accuracy = np.mean((np.argmax(logits, 1) == batch["label"])[batch["where"]])
     np.testing.assert_allclose(accuracy, np.mean(right))
 

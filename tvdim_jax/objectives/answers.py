@@ -79,7 +79,7 @@ def question_states(
     *,
     apply: Any,
     train: bool,
-    key: jax.Array | None,
+    key: jax.Array,
 ) -> tuple[jax.Array, Any]:
     """States of the questions of a batch that have seen their images.
 
@@ -89,25 +89,25 @@ def question_states(
       batch: "view" `[B, s, s, C]`, "token_ids" and "token_valid" `[B, T]`.
       apply: see the module.
       train: in training mode.
-      key: the step's key; None in evaluation mode.
+      key: the step's key; any in evaluation mode.
 
     Returns:
       `[B, T, D]`, and the new variables.
     """
-    keys = {
-        name: None if key is None else named_key(key, name)
-        for name in ("image", "text_dropout", "fusion_dropout")
-    }
-    image, variables = apply.image(params, variables, batch["view"], train=train, key=keys["image"])
+    image, variables = apply.image(
+        params, variables, batch["view"], train=train, key=named_key(key, "image")
+    )
     tokens = batch["token_ids"], batch["token_valid"]
-    text, variables = apply.text(params, variables, *tokens, train=train, key=keys["text_dropout"])
+    text, variables = apply.text(
+        params, variables, *tokens, train=train, key=named_key(key, "text_dropout")
+    )
     fused = apply.fusion(
         params,
         text.local_features["tokens"],
         batch["token_valid"],
         image_tokens(image),
         train=train,
-        key=keys["fusion_dropout"],
+        key=named_key(key, "fusion_dropout"),
     )
     return fused.local_features["tokens"], variables
 
@@ -147,6 +147,7 @@ def rank_answers(
     """
     if num_ranked < 1:
         raise ValueError(f"num_ranked: got {num_ranked}, wanted 1 or more answers; 128 is usual")
+    token_ids, token_valid = jnp.asarray(token_ids), jnp.asarray(token_valid)
     count = min(num_ranked, len(token_ids))
     starts = (
         jnp.broadcast_to(each[:1, :1], (len(question), 1)) for each in (token_ids, token_valid)

@@ -64,7 +64,7 @@ def pair_logits(
     *,
     apply: Any,
     train: bool,
-    key: jax.Array | None,
+    key: jax.Array,
 ) -> tuple[jax.Array, Any]:
     """Whether each sentence is true of its two images.
 
@@ -75,19 +75,19 @@ def pair_logits(
         "token_valid" `[B, T]`.
       apply: see the module.
       train: in training mode.
-      key: the step's key; None in evaluation mode.
+      key: the step's key; any in evaluation mode.
 
     Returns:
       Logits `[B, 2]`, the second one "true", and the new variables.
     """
-    keys = {
-        name: None if key is None else named_key(key, name)
-        for name in ("image", "text_dropout", "pair_dropout")
-    }
     views = interleave(*batch["views"])
-    image, variables = apply.image(params, variables, views, train=train, key=keys["image"])
+    image, variables = apply.image(
+        params, variables, views, train=train, key=named_key(key, "image")
+    )
     tokens = batch["token_ids"], batch["token_valid"]
-    text, variables = apply.text(params, variables, *tokens, train=train, key=keys["text_dropout"])
+    text, variables = apply.text(
+        params, variables, *tokens, train=train, key=named_key(key, "text_dropout")
+    )
     seen = image_tokens(image)
     fused = apply.pair_fusion(
         params,
@@ -95,7 +95,7 @@ def pair_logits(
         batch["token_valid"],
         seen.reshape(-1, 2, *seen.shape[1:]),
         train=train,
-        key=keys["pair_dropout"],
+        key=named_key(key, "pair_dropout"),
     )
     return apply.pair_head(params, fused.global_features), variables
 
