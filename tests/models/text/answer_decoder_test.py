@@ -90,6 +90,18 @@ def test_it_starts_from_the_pre_trained_text_side():
         answer_decoder_params(text, fusion, words)
 
 
+def test_the_base_size_has_its_parameters():
+    module, valid = AnswerDecoder(30_522), np.ones((1, 2), bool)
+    shapes = jax.eval_shape(
+        lambda key: module.init(key, IDS[:1, :2], valid, np.zeros((1, 2, 768)), valid, train=False),
+        jax.random.key(0),
+    )
+    count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    # Embeddings with their norm, six layers with cross-attention, and the word predictor.
+    embeddings, head = (30_522 + 512 + 2 + 2) * 768, 768 * 768 + 3 * 768 + 30_522
+    assert count == embeddings + 6 * (7_087_872 + 2_363_904) + head == 81_170_490
+
+
 def test_dropout_is_seeded_and_bf16_is_close():
     params = filled("param")
     args = (IDS, VALID, QUESTION, QUESTION_VALID)

@@ -83,7 +83,9 @@ def test_the_base_size_has_its_parameters():
     )
     count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
     # Twelve layers with cross-attention (7,087,872 + 2,363,904), six keys and values saved.
-    assert count == 12 * (7_087_872 + 2_363_904) - 6 * 2 * (768 * 768 + 768)
+    assert count == 12 * (7_087_872 + 2_363_904) - 6 * 2 * (768 * 768 + 768) == 106_334_208
+    head = jax.eval_shape(lambda key: PairHead().init(key, tokens[:, 0]), jax.random.key(0))
+    assert sum(leaf.size for leaf in jax.tree.leaves(head)) == 592_130
 
 
 def test_dropout_is_seeded_and_bf16_is_close():
