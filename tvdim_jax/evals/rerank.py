@@ -151,5 +151,5 @@ def _matches(match: MatchPairs, lists: np.ndarray, pairs_per_call: int) -> np.nd
 def _num_before(matches: np.ndarray, own: np.ndarray, num_others: Any) -> np.ndarray:
     """Candidates before the best partner, int `[n]`; all others where no partner is listed."""
     best = np.max(np.where(own, matches, -np.inf), axis=1)
-    before = ~own & (matches >= np.asarray(lowest_tie(best))[:, None])
+    before = ~own & (matches >= np.asarray(lowest_tie(jnp.asarray(best)))[:, None])
     return np.where(np.isfinite(best), before.sum(axis=1), num_others)
