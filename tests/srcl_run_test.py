@@ -3,8 +3,10 @@
 import shutil
 
 import jax
+import numpy as np
 import pytest
 
+import tvdim_jax
 from tests.reference.tiny_run import (
     DEMO,
     SRCL,
@@ -15,6 +17,8 @@ from tests.reference.tiny_run import (
 )
 from tvdim_jax.cli import main
 from tvdim_jax.experiment import run_folder
+from tvdim_jax.experiment.encoders import make_encoders
+from tvdim_jax.experiment.inference import open_trained
 from tvdim_jax.experiment.teacher import open_teacher
 from tvdim_jax.train.checkpoint import restore_part
 from tvdim_jax.train.digest import tree_digest
@@ -112,3 +116,27 @@ def test_eight_devices_give_the_losses_of_one(tmp_path, srcl_run, compiled):
     for one, eight in zip(rows_of(finished), rows_of(tmp_path / "run"), strict=True):
         for name in [f"train/{term}_loss" for term in TERMS]:
             assert eight[name] == pytest.approx(one[name], rel=1e-4), name
+
+
+def test_a_loaded_model_compares_by_cosine_what_the_run_projects(clip_run):
+    """The features of retrieval are projected, those of the probes are not."""
+    model = tvdim_jax.load(clip_run)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    run = open_trained(clip_run)
+    found = make_encoders(run.config, run.model, run.params, run.variables).image(
+        {"image": np.resize(images, (16, 32, 32, 3))}
+    )
+    dense = run.params["image_projection"]["dense"]
+    wanted = np.asarray(found["global"]) @ np.asarray(dense["kernel"]) + np.asarray(dense["bias"])
+    assert found["global"].shape == (16, 32)
+    np.testing.assert_allclose(model.encode_image(images), wanted[:3], atol=1e-5)
+    texts = ["a red circle", "two squares"]
+    ids, valid = run.tokenizer.encode(texts)
+    features, _ = run.model.text(run.params, run.variables, ids, valid, train=False, key=None)
+    dense = run.params["text_projection"]["dense"]
+    vectors = np.asarray(features.global_features)
+    wanted = vectors @ np.asarray(dense["kernel"]) + np.asarray(dense["bias"])
+    np.testing.assert_allclose(model.encode_text(texts), wanted, atol=1e-5)
+    with pytest.raises(ValueError, match="whole images with whole texts and has no local scores"):
+        model.local_scores(images[0], "a red circle")

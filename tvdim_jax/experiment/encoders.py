@@ -18,8 +18,10 @@ from tvdim_jax.train.sharding import make_mesh, replicated, split_over_data
 
 Embed = Callable[[Mapping[str, Any]], Any]
 
-# Kinds of image features: `[B, D]`; the mean of the local map `[B, D']`; the map `[B, h, w, D']`.
+# Kinds of image features: `[B, D]`; the mean of the local map `[B, D']`; the map `[B, h, w, D']`;
+# and where images and texts are projected to meet, `[B, E]`, not normalised.
 GLOBAL, LOCAL_MEAN, LOCAL_MAP = "global", "local_mean", "local_map"
+EMBEDDING = "embedding"
 _COSINE_MAP = 7  # height of the map that meets the text by cosine
 
 
@@ -28,9 +30,11 @@ class Encoders(NamedTuple):
 
     Attributes:
       batch_size: rows of a batch; it divides by the local devices, over which it is split.
-      image: batch with "image" `[B, S, S, C]`, as stored -> features by their kind: GLOBAL, and
-        LOCAL_MEAN and LOCAL_MAP where the encoder has the map of `local_map_height`.
-      text: batch with "token_ids", "token_valid" `[B, T]` -> `[B, D]`; None without text.
+      image: batch with "image" `[B, S, S, C]`, as stored -> features by their kind: GLOBAL;
+        LOCAL_MEAN and LOCAL_MAP where the encoder has the map of `local_map_height`; EMBEDDING
+        where the model projects images.
+      text: batch with "token_ids", "token_valid" `[B, T]` -> `[B, D]`, embeddings where the model
+        projects texts; None without text.
       critics: parameters of LMI's critics by their names; none for other objectives.
     """
 
@@ -43,6 +47,11 @@ class Encoders(NamedTuple):
 def local_map_height(config: ConfigDict) -> int:
     """Height of the local map that evaluations read, its name among the local features."""
     return config.objective.region_map if uses_sentences(config) else _COSINE_MAP
+
+
+def comparable(features: Mapping[str, Any]) -> Any:
+    """Of the kinds of image features the one that meets texts by cosine."""
+    return features[EMBEDDING] if EMBEDDING in features else features[GLOBAL]
 
 
 def make_encoders(config: ConfigDict, model: Model, params: Any, variables: Any) -> Encoders:
@@ -82,6 +91,8 @@ def _compiled(
         if height in found.local_features:
             features[LOCAL_MAP] = found.local_features[height]
             features[LOCAL_MEAN] = jnp.mean(features[LOCAL_MAP], axis=(1, 2))
+        if model.project_image is not None:
+            features[EMBEDDING] = model.project_image(params, features[GLOBAL])
         return features
 
     if model.text is None:
@@ -90,7 +101,8 @@ def _compiled(
 
     @jax.jit
     def embed_text(params: Any, variables: Any, ids: jax.Array, valid: jax.Array) -> jax.Array:
-        return encode_text(params, variables, ids, valid, train=False, key=None)[0][0]
+        vectors = encode_text(params, variables, ids, valid, train=False, key=None)[0][0]
+        return vectors if model.project_text is None else model.project_text(params, vectors)
 
     return embed_image, embed_text
 

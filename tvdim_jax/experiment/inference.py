@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_sentences, uses_text
+from tvdim_jax.config import uses_embeddings, uses_sentences, uses_text
 from tvdim_jax.critics import make_pair_critic
 from tvdim_jax.data.errors import BadExample
 from tvdim_jax.data.image_ops import resize_square, rgb_to_grey
@@ -17,7 +17,7 @@ from tvdim_jax.data.squares import grey_square
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.evals.features import extract
 from tvdim_jax.experiment import run_folder
-from tvdim_jax.experiment.encoders import GLOBAL, make_encoders, text_batches
+from tvdim_jax.experiment.encoders import comparable, make_encoders, text_batches
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.views import make_plain_view
 from tvdim_jax.train.checkpoint import restore_part
@@ -49,6 +49,7 @@ class TrainedModel:
     def __init__(self, run: TrainedRun) -> None:
         self._size, self._grey = run.config.data.image_size, run.config.data.grey
         self._tokenizer = run.tokenizer
+        self._compares_whole = uses_embeddings(run.config)
         trees = (run.params, run.variables)
         self._encoders = make_encoders(run.config, run.model, *trees)
         view = make_plain_view(run.config.augment, run.config.model.image_size)
@@ -58,7 +59,7 @@ class TrainedModel:
         self._score_map = _critic_map(run) if uses_sentences(run.config) else _cosine_map
 
     def encode_image(self, images: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Global features of images.
+        """Global features of images; of clip and srcl their projection, which meets that of texts.
 
         Args:
           images: uint8 RGB, `[N, H, W, 3]` or a list of `[H, W, 3]` of any sizes; each is
@@ -74,10 +75,10 @@ class TrainedModel:
         stored = self._stored(images)
         rows = _batch_rows(len(stored), self._encoders.batch_size)
         batches = _image_batches(stored, rows)
-        return extract(lambda batch: self._encoders.image(batch)[GLOBAL], batches)[0]
+        return extract(lambda batch: comparable(self._encoders.image(batch)), batches)[0]
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
-        """Global features of texts, comparable with those of images by cosine.
+        """The same of texts, comparable with images by cosine but for lmi.
 
         Args:
           texts: N sentences; what passes the maximum length is cut off.
@@ -112,7 +113,15 @@ class TrainedModel:
         Returns:
           float32 `[h, w]`, rows from the top: cosines of the text with the 7 x 7 map, or, of a run
           of lmi, scores of its local critic on the regions, which have no bounds.
+
+        Raises:
+          ValueError: a run of clip or srcl, which trains no scores of places.
         """
+        if self._compares_whole:
+            raise ValueError(
+                "this run compares whole images with whole texts and has no local scores; train "
+                "one with objective.name='tvdim' or 'lmi'"
+            )
         maps = self._features(self._stored([image])).local_features
         return self._score_map(maps, self.encode_text([text]))
 

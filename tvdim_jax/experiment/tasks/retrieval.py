@@ -9,7 +9,7 @@ from tvdim_jax.data.reports import report_sentences
 from tvdim_jax.evals import retrieval
 from tvdim_jax.evals.features import extract
 from tvdim_jax.experiment.data import Splits
-from tvdim_jax.experiment.encoders import GLOBAL, LOCAL_MAP, text_batches
+from tvdim_jax.experiment.encoders import EMBEDDING, GLOBAL, LOCAL_MAP, comparable, text_batches
 from tvdim_jax.experiment.tasks.base import (
     Context,
     Images,
@@ -97,7 +97,7 @@ def _retrieval(context: Context) -> Outcome:
     texts, text_rows = caption_table(context.splits.test, test.rows.tolist())
     batches = text_batches(tokenizer, texts, encoders.batch_size)
     text_x, _ = extract(encoders.text, batches)
-    return Outcome(score_retrieval(test.features[GLOBAL], test.rows, text_x, text_rows), {})
+    return Outcome(score_retrieval(comparable(test.features), test.rows, text_x, text_rows), {})
 
 
 RETRIEVAL = Task(
@@ -105,6 +105,6 @@ RETRIEVAL = Task(
     run=_retrieval,
     missing=missing_texts,
     train=(),
-    test=(GLOBAL, LOCAL_MAP),
+    test=(GLOBAL, EMBEDDING, LOCAL_MAP),
     takes_pixels=False,
 )
