@@ -6,7 +6,14 @@ import jax
 import numpy as np
 import pytest
 
-from tests.reference.tiny_run import FLICKR8K, tiny_config, tiny_words, write_captions_folder
+from tests.reference.tiny_run import (
+    CLIP,
+    FLICKR8K,
+    SRCL,
+    tiny_config,
+    tiny_words,
+    write_captions_folder,
+)
 from tvdim_jax import config as config_lib
 from tvdim_jax.config import ConfigError
 from tvdim_jax.data.bad_examples import BadExamples
@@ -181,3 +188,19 @@ def test_the_stream_has_the_sizes_of_the_config(tmp_path):
     stream.close()
     assert batch["image"].shape == (4, 64, 64, 3)
     assert batch["token_ids"].shape == (4, 7)
+
+
+def test_the_tokenizer_of_clip_has_a_mask_and_its_pupil_takes_it(tmp_path):
+    folders = [tmp_path / name for name in ("teacher", "pupil", "alone")]
+    for folder in folders:
+        folder.mkdir()
+    config = tiny_config(**CLIP)
+    taught = make_tokenizer(config, make_splits(config).train, folders[0])
+    assert taught.mask_id == 4
+    config = tiny_config(**SRCL, objective__teacher=folders[0])
+    make_tokenizer(config, None, folders[1])  # reads no caption
+    files = [(folder / "tokenizer.json").read_text() for folder in folders[:2]]
+    assert files[0] == files[1]
+    config = tiny_config()
+    with pytest.raises(DataError, match="without"):
+        make_tokenizer(config, make_splits(config).train, folders[2]).mask_id  # noqa: B018

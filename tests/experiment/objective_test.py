@@ -8,10 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.reference.tiny_run import tiny_config
+from tests.reference.tiny_run import CLIP, tiny_config
 from tvdim_jax.augment import make_two_views
+from tvdim_jax.data.tokenizer import train_tokenizer
 from tvdim_jax.experiment import objective as objective_lib
-from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn, make_objective
+from tvdim_jax.experiment.objective import (
+    Words,
+    batch_shapes,
+    make_loss_fn,
+    make_objective,
+    words_of,
+)
 from tvdim_jax.features import Features
 from tvdim_jax.prng import named_key
 
@@ -170,3 +177,84 @@ def test_batch_shapes_with_and_without_text():
     tokens = {"token_ids": ((6, 9), "int32"), "token_valid": ((6, 9), "bool")}
     assert shapes == {**rest, **tokens}
     assert set(batch_shapes(tiny_config(objective__name="amdim"))) == set(rest)
+
+
+PAIRS = CLIP | {
+    "objective__pair_loss": "similarity_regulated",
+    "objective__norm": "power",
+    "objective__delta": 3.0,
+    "objective__weight_gradient": True,
+    "train__num_steps": 40,
+}
+REGULATION = {
+    "pair_loss": "similarity_regulated",
+    "norm": "power",
+    "delta": 3.0,
+    "weight_gradient": True,
+    "teacher_share": 0.0,
+    "teacher_steps": 0,
+    "mesh": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "share", "steps"),
+    [
+        ({}, 0.0, 0),
+        ({"objective__teacher": "runs/a"}, 1.0, 40),
+        ({"objective__teacher": "runs/a", "objective__teacher_steps": 7}, 1.0, 7),
+        (
+            {
+                "objective__teacher": "runs/a",
+                "objective__teacher_share": 0.5,
+                "objective__teacher_schedule": "constant",
+                "objective__teacher_steps": 7,
+            },
+            0.5,
+            0,
+        ),
+    ],
+)
+def test_every_option_reaches_clip(monkeypatch, changes, share, steps):
+    monkeypatch.setattr(objective_lib, "make_clip_objective", lambda **options: options)
+    options = make_objective(tiny_config(**PAIRS | changes))
+    assert options == REGULATION | {"teacher_share": share, "teacher_steps": steps}
+
+
+def test_every_option_reaches_srcl(monkeypatch):
+    monkeypatch.setattr(objective_lib, "make_srcl_objective", lambda **options: options)
+    config = tiny_config(
+        **PAIRS
+        | {
+            "objective__name": "srcl",
+            "objective__mask_rate": 0.3,
+            "objective__contrast_weight": 0.5,
+            "objective__matching_weight": 0.25,
+            "objective__word_weight": 2.0,
+            "objective__matching_group": 4,
+            "objective__average_decay": 0.9,
+            "objective__distillation": 0.4,
+            "objective__distillation_steps": 6,
+        }
+    )
+    assert make_objective(config, words=Words(13, 4, (2, 3, 4))) == REGULATION | {
+        "vocab_size": 13,
+        "mask_id": 4,
+        "never_masked": (2, 3, 4),
+        "mask_rate": 0.3,
+        "contrast_weight": 0.5,
+        "matching_weight": 0.25,
+        "word_weight": 2.0,
+        "matching_group": 4,
+        "average_decay": 0.9,
+        "distillation": 0.4,
+        "distillation_steps": 6,
+    }
+    with pytest.raises(ValueError, match=r"no words for srcl; hand in words_of\(tokenizer\)"):
+        make_objective(config)
+
+
+def test_words_of_a_tokenizer():
+    options = {"vocab_size": 40, "lower_case": True, "max_length": 6, "add_mask": True}
+    tokenizer = train_tokenizer(["a red circle and a blue one"], add_sep=True, **options)
+    assert words_of(tokenizer) == Words(tokenizer.vocab_size, 4, (2, 3, 4))

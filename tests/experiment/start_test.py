@@ -1,15 +1,31 @@
 """The state and the optimizer that a run starts with."""
 
+import io
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from rich.console import Console
 
-from tests.reference.tiny_run import CLIP, tiny_config
+from tests.reference.bert_vectors import (
+    encoder,
+    fresh_encoder,
+    fresh_fusion,
+    fresh_predictor,
+    fusion,
+    tensors,
+    write_folder,
+)
+from tests.reference.tiny_run import CLIP, SRCL, tiny_config
 from tvdim_jax.config import flat_fields
-from tvdim_jax.experiment.model import make_model
-from tvdim_jax.experiment.start import init_state, optimizer_of
+from tvdim_jax.experiment.model import Model, make_model
+from tvdim_jax.experiment.start import init_state, optimizer_of, start_state
+from tvdim_jax.train.checkpoint import Checkpoints
 from tvdim_jax.train.digest import leaf_digests, tree_digest
+from tvdim_jax.train.sharding import make_mesh
+
+PROJECTIONS = ("image_projection", "text_projection")
 
 
 def test_the_first_state_comes_from_the_seed():
@@ -137,3 +153,37 @@ def test_groups_of_clip_have_their_rates_and_the_temperature_no_decay():
     ones_everywhere = jax.tree.map(jnp.ones_like, params)
     moved, _ = tx.update(ones_everywhere, tx.init(params), params)
     assert float(moved["temperature"]) == pytest.approx(-0.2, rel=1e-4)
+
+
+def test_a_bert_folder_starts_text_fusion_and_words_of_srcl(tmp_path):
+    """Of its three layers the first two read and the last one fuses; the average starts there."""
+    theirs = tensors("bert/param/")
+    folder = write_folder(tmp_path / "bert", theirs)
+    config = tiny_config(**SRCL, model__text_weights=folder, objective__distillation=0.4)
+    fresh = {
+        "text": fresh_encoder(encoder(depth=2, pooler=False)),
+        "fusion": fresh_fusion(fusion(depth=1)),
+        "word_predictor": fresh_predictor(),
+        "temperature": np.float32(0.07),
+        **{name: {"kernel": np.ones(3)} for name in ("image", *PROJECTIONS)},
+    }
+    model = Model(lambda key: (fresh, {"batch_stats": {}}), None, text=lambda: None)
+    output = io.StringIO()
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        console = Console(file=output, width=200)
+        state = start_state(
+            config, model, optimizer_of(config), checkpoints, mesh=make_mesh(), console=console
+        )
+    name = "bert.encoder.layer.{}.attention.self.query.weight"
+    for trees in (state.params, state.variables["average"]):
+        for part, layer in [("text", 0), ("text", 1), ("fusion", 0)]:
+            kernel = trees[part]["layers"]["attention"]["query"]["kernel"][layer]
+            wanted = theirs[name.format(layer + 2 * (part == "fusion"))].T
+            np.testing.assert_array_equal(kernel, wanted)
+        np.testing.assert_array_equal(
+            trees["word_predictor"]["bias"], theirs["cls.predictions.bias"]
+        )
+        assert not np.any(trees["fusion"]["layers"]["cross_attention"]["query"]["kernel"])
+    for part in ("text", "fusion", "word predictor"):
+        assert f"{part}: loaded " in output.getvalue()
+    assert "new, as initialised (not in the file): layers/cross_attention" in output.getvalue()

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from tests.reference.tiny_run import tiny_config
+from tests.reference.tiny_run import CLIP, SRCL, tiny_config
 from tvdim_jax.experiment.trace import trace
 
 
@@ -37,3 +37,28 @@ def test_without_text():
 def test_a_config_that_cannot_work_raises(changes, text):
     with pytest.raises(ValueError, match=text):
         trace(tiny_config(**changes))
+
+
+def test_clip_and_srcl():
+    clip = set(trace(tiny_config(**CLIP)))
+    srcl = set(trace(tiny_config(**SRCL, objective__queue_size=16, objective__distillation=0.4)))
+    assert {"train/contrast_loss", "train/temperature"} <= clip & srcl
+    assert not any("teacher" in name or "weight" in name for name in clip)
+    assert {"train/matching_loss", "train/word_loss", "train/word_distillation_loss"} <= srcl - clip
+    assert {"train/teacher_share", "train/weight_row_mean"} <= srcl - clip
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"objective__queue_size": 12}, "got 12 places for batches of 8, wanted a multiple"),
+        ({"objective__matching_group": 3}, "group_size: got 3 for a batch of 8, wanted"),
+        ({"model__image": "resnet50_tiny"}, "wanted one map, as wide as the vectors.*take a ViT"),
+        ({"model__fusion": "fusion"}, "unknown fusion encoder 'fusion'"),
+        ({"model__fusion": "fusion_base"}, "width is 32; wanted a multiple of num_heads = 12"),
+        ({"objective__pair_loss": "ranking"}, "pair_loss: got 'ranking', wanted one of info_nce"),
+    ],
+)
+def test_parts_of_srcl_that_do_not_fit(changes, text):
+    with pytest.raises(ValueError, match=text):
+        trace(tiny_config(**SRCL | changes))

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from tvdim_jax.models.image import AMDIMEncoder
-from tvdim_jax.models.text.bert import BertEncoder
+from tvdim_jax.models.text.bert import BertEncoder, BertFusion
 from tvdim_jax.models.text.transformer import TextTransformer
 from tvdim_jax.models.variants import (
+    FUSION_VARIANTS,
     IMAGE_VARIANTS,
     TEXT_VARIANTS,
+    make_fusion_encoder,
     make_image_encoder,
     make_text_encoder,
 )
@@ -58,6 +60,7 @@ TRUNK_ROWS = [row for prefix in ("resnet", "vit_", "clip_") for row in table_row
 TWINS = {"resnet256_tiny": 64, "resnet50_tiny": 32, "vit_tiny": 32, "clip_vit_tiny": 32}
 TEXT_ROWS = table_rows("text_")
 BERT_ROWS = table_rows("bert_")
+FUSION_ROWS = table_rows("fusion_")
 
 
 def count(tree):
@@ -95,6 +98,7 @@ def test_default_size_has_the_parameters_of_the_release(image_size):
 def test_every_variant_has_a_row_and_every_row_a_variant():
     assert {row[0] for row in [*AMDIM_ROWS, *TRUNK_ROWS]} == set(IMAGE_VARIANTS)
     assert {row[0] for row in TEXT_ROWS + BERT_ROWS} == set(TEXT_VARIANTS)
+    assert {row[0] for row in FUSION_ROWS} == set(FUSION_VARIANTS)
 
 
 @pytest.mark.parametrize(("name", "image_size", "wanted"), PUBLISHED_TRUNKS)
@@ -157,6 +161,19 @@ def test_bert_row(row):
     assert count(params) == int(row[8].replace(",", ""))
 
 
+@pytest.mark.parametrize("row", FUSION_ROWS, ids=lambda row: row[0])
+def test_fusion_row(row):
+    width, depth, num_heads, mlp_width, wanted = (int(n.replace(",", "")) for n in row[1:6])
+    encoder = make_fusion_encoder(row[0], dtype=jnp.bfloat16)
+    sizes = {"depth": depth, "num_heads": num_heads, "mlp_width": mlp_width}
+    assert encoder == BertFusion(**sizes, dropout=0.1, dtype=jnp.bfloat16)
+    tokens, valid = jnp.zeros((1, 2, width)), jnp.ones((1, 2), bool)
+    variables = jax.eval_shape(
+        lambda key: encoder.init(key, tokens, valid, tokens, valid, train=False), jax.random.key(0)
+    )
+    assert count(variables) == wanted
+
+
 def test_bert_base_has_the_published_parameters():
     assert count(trace_text("bert_base", vocab_size=30_522, max_length=512)[1]) == 109_482_240
 
@@ -211,3 +228,5 @@ def test_unknown_names_get_the_nearest_one():
         make_image_encoder("amdim_tny", image_size=32)
     with pytest.raises(ValueError, match="unknown text encoder 'bert'; wanted one of text_tiny,"):
         make_text_encoder("bert", vocab_size=7)
+    with pytest.raises(ValueError, match=r"unknown fusion encoder 'fusion_bas'.*'fusion_base'"):
+        make_fusion_encoder("fusion_bas")
