@@ -1,0 +1,92 @@
+"""Whether regulated negatives beat InfoNCE where some negatives are none: arms trained alike.
+
+Command: python benchmarks/claims_srcl.py
+         python benchmarks/claims_srcl.py --report docs/srcl.md
+
+On scenes, drawn here: each has a description, and in a known share of the training part it is so
+short that it is true of many other scenes ("dotted"): an image's negatives then hold descriptions
+that are true of it. Nets are small, an MLP on fixed features of the pixels and an MLP on the words,
+so that all seeds of an arm train at once. The teacher learns by InfoNCE from a clean part, whose
+descriptions are whole; all arms learn from that part, too. Arms are InfoNCE, removal of negatives
+of low weight (by several thresholds) or of those that are none (oracle), and the regulated loss
+with each norm and schedule of the teacher's share. Scored on new scenes: retrieval of the class
+both ways (R-precision), of the very partner (R@1), a linear probe, and the weights of false and of
+true negatives.
+
+Every arm and seed writes OUT/SET/ARM_SEED.json as it ends; a second call goes on with what is
+missing. --report writes the tables into a page, between its two markers, and trains nothing.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # finds benchmarks.srcl_claims from anywhere
+
+from benchmarks.srcl_claims.arms import ARMS
+from benchmarks.srcl_claims.report import report
+from benchmarks.srcl_claims.seeds import Size, fields, measure_seeds
+from benchmarks.studies.jobs import Job, add_arguments, as_usage_errors, choose, missing, run_all
+from benchmarks.studies.records import Record, read_records
+from benchmarks.studies.tables import write_report
+
+EXAMPLE = "example: python benchmarks/claims_srcl.py --only scenes_40/softmax5"
+RESULTS = Path(__file__).parent / "results" / "claims_srcl"
+SHARES = {"scenes_0": 0.0, "scenes_40": 0.4}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Trains and scores what is missing, or writes the report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_arguments(parser, RESULTS)
+    parser.set_defaults(seeds=5)
+    args = parser.parse_args(arguments)
+    todo: list[Job] = []
+    with as_usage_errors(parser):
+        if args.report:
+            runs = read_records(args.out)
+            write_report(args.report, "claims_srcl", runs, report(runs))
+        else:
+            todo = missing(jobs_of(args), lambda job: fields_of(job, args))
+    run_all(todo, lambda job: run(job, args))
+    print(report(read_records(args.out)))
+
+
+def jobs_of(args: argparse.Namespace) -> list[Job]:
+    """The chosen jobs, all seeds of an arm after each other; ValueError where there are none."""
+    jobs = (
+        Job(name, arm, seed, args.out / name / f"{arm}_{seed}.json")
+        for name in SHARES
+        for arm in ARMS
+        for seed in range(args.seeds)
+    )
+    chosen = choose(jobs, args.only)
+    if not chosen:
+        raise ValueError(
+            f"--only: got {args.only!r} and {args.seeds} seeds, wanted a part of a name such as "
+            f"{Job('scenes_40', 'softmax5', 0, args.out)}"
+        )
+    return chosen
+
+
+def fields_of(job: Job, args: argparse.Namespace) -> dict[str, Any]:
+    """What the job's record is made with."""
+    return fields(ARMS[job.arm], SHARES[job.name], size_of(args))
+
+
+def size_of(args: argparse.Namespace) -> Size:
+    """The size of the study."""
+    return Size() if args.steps is None else Size(num_steps=args.steps)
+
+
+def run(job: Job, args: argparse.Namespace) -> Record:
+    """The job's record; the first seed of an arm trains all of them."""
+    records = measure_seeds(job.arm, SHARES[job.name], size_of(args), args.seeds)
+    return {"set": job.name, "arm": job.arm, "seed": job.seed, **records[job.seed]}
+
+
+if __name__ == "__main__":
+    main()

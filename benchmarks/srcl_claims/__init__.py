@@ -1,0 +1,1 @@
+"""How the claims of SRCL are measured: see `benchmarks/claims_srcl.py`."""
