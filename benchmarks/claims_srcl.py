@@ -1,6 +1,6 @@
 """Whether regulated negatives beat InfoNCE where some negatives are none: arms trained alike.
 
-Command: python benchmarks/claims_srcl.py
+Command: python benchmarks/claims_srcl.py --captions DIR
          python benchmarks/claims_srcl.py --report docs/srcl.md
 
 On scenes, drawn here: each has a description, and in a known share of the training part it is so
@@ -13,27 +13,47 @@ with each norm and schedule of the teacher's share. Scored on new scenes: retrie
 both ways (R-precision), of the very partner (R@1), a linear probe, and the weights of false and of
 true negatives.
 
+On photographs, in a folder as of configs/flickr8k.py: CLIP by InfoNCE against the regulated loss
+with softmax weights by its own similarity, each with no captions swapped and with 40 % of them.
+Retrieval and a linear probe for the concepts; at most 3 seeds.
+
 Every arm and seed writes OUT/SET/ARM_SEED.json as it ends; a second call goes on with what is
 missing. --report writes the tables into a page, between its two markers, and trains nothing.
 """
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 sys.path.insert(0, str(Path(__file__).parents[1]))  # finds benchmarks.srcl_claims from anywhere
 
+from benchmarks.srcl_claims import photographs
 from benchmarks.srcl_claims.arms import ARMS
 from benchmarks.srcl_claims.report import report
 from benchmarks.srcl_claims.seeds import Size, fields, measure_seeds
-from benchmarks.studies.jobs import Job, add_arguments, as_usage_errors, choose, missing, run_all
-from benchmarks.studies.records import Record, read_records
+from benchmarks.studies.jobs import (
+    Job,
+    add_arguments,
+    as_usage_errors,
+    choose,
+    missing,
+    run_all,
+    say,
+)
+from benchmarks.studies.records import Record, changed_fields, measure, read_records
 from benchmarks.studies.tables import write_report
+from tvdim_jax.experiment.data import make_splits, with_noise
 
 EXAMPLE = "example: python benchmarks/claims_srcl.py --only scenes_40/softmax5"
 RESULTS = Path(__file__).parent / "results" / "claims_srcl"
-SHARES = {"scenes_0": 0.0, "scenes_40": 0.4}
+# Set -> share of short, or of swapped descriptions.
+SCENES = {"scenes_0": 0.0, "scenes_40": 0.4}
+PHOTOGRAPHS = {"photographs_0": 0.0, "photographs_40": 0.4}
+MOST_SEEDS_OF_PHOTOGRAPHS = 3  # an arm takes minutes there, and seconds on scenes
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -41,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--captions", default="", help="folder of photographs; none: scenes alone")
     add_arguments(parser, RESULTS)
     parser.set_defaults(seeds=5)
     args = parser.parse_args(arguments)
@@ -56,36 +77,60 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def jobs_of(args: argparse.Namespace) -> list[Job]:
-    """The chosen jobs, all seeds of an arm after each other; ValueError where there are none."""
-    jobs = (
-        Job(name, arm, seed, args.out / name / f"{arm}_{seed}.json")
-        for name in SHARES
-        for arm in ARMS
-        for seed in range(args.seeds)
-    )
-    chosen = choose(jobs, args.only)
+    """The chosen jobs; ValueError where there are none."""
+    chosen = choose(_jobs(args), args.only)
     if not chosen:
         raise ValueError(
             f"--only: got {args.only!r} and {args.seeds} seeds, wanted a part of a name such as "
-            f"{Job('scenes_40', 'softmax5', 0, args.out)}"
+            f"{_job(args, 'scenes_40', 'softmax5', 0)}; photographs need --captions DIR"
         )
     return chosen
 
 
+def _jobs(args: argparse.Namespace) -> Iterator[Job]:
+    """On scenes all seeds of an arm after each other, as they are trained together."""
+    for name in SCENES:
+        yield from (_job(args, name, arm, seed) for arm in ARMS for seed in range(args.seeds))
+    if args.captions:
+        for seed in range(min(args.seeds, MOST_SEEDS_OF_PHOTOGRAPHS)):
+            for name in PHOTOGRAPHS:
+                yield from (_job(args, name, arm, seed) for arm in photographs.ARMS)
+
+
+def _job(args: argparse.Namespace, name: str, arm: str, seed: int) -> Job:
+    return Job(name, arm, seed, args.out / name / f"{arm}_{seed}.json")
+
+
 def fields_of(job: Job, args: argparse.Namespace) -> dict[str, Any]:
     """What the job's record is made with."""
-    return fields(ARMS[job.arm], SHARES[job.name], size_of(args))
+    if job.name in PHOTOGRAPHS:
+        return changed_fields(config_of(job, args))
+    return fields(ARMS[job.arm], SCENES[job.name], size_of(args))
 
 
 def size_of(args: argparse.Namespace) -> Size:
-    """The size of the study."""
+    """The size of the study on scenes."""
     return Size() if args.steps is None else Size(num_steps=args.steps)
 
 
+def config_of(job: Job, args: argparse.Namespace) -> ConfigDict:
+    """The config of a job on photographs."""
+    share = PHOTOGRAPHS[job.name]
+    return photographs.make_config(
+        job.arm, share, job.seed, num_steps=args.steps, path=args.captions
+    )
+
+
 def run(job: Job, args: argparse.Namespace) -> Record:
-    """The job's record; the first seed of an arm trains all of them."""
-    records = measure_seeds(job.arm, SHARES[job.name], size_of(args), args.seeds)
-    return {"set": job.name, "arm": job.arm, "seed": job.seed, **records[job.seed]}
+    """The job's record; on scenes the first seed of an arm trains all of them."""
+    if job.name in PHOTOGRAPHS:
+        config = config_of(job, args)
+        splits = with_noise(config, make_splits(config))
+        record = measure(config, splits, is_trained=True, score=photographs.score_arm, show=say)
+    else:
+        seeds = measure_seeds(job.arm, SCENES[job.name], size_of(args), args.seeds)
+        record = seeds[job.seed]
+    return {"set": job.name, "arm": job.arm, "seed": job.seed, **record}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from benchmarks.studies.tables import Figures, Run, by_seed, cell, heading, subt
 
 BASE = "info_nce"
 _OF_SCENES = {"r_precision": "R-precision, class", "recall_at_1": "R@1, instance", "probe": "probe"}
+_RECALLS = {"image_to_text_R@10": "image to text R@10", "text_to_image_R@10": "text to image R@10"}
 _WEIGHTS = ("mean of false", "AUC of false against true")
 
 
@@ -21,7 +22,8 @@ def report(runs: Sequence[Run]) -> str:
 def figures(run: Run) -> Figures:
     """The columns of a run, as shares."""
     results = run["results"]
-    return {column: results[name] for name, column in _OF_SCENES.items() if name in results}
+    found = {column: results[name] for name, column in _OF_SCENES.items() if name in results}
+    return found | _recalls(results.get("retrieval", {}))
 
 
 def _arms(runs: Sequence[Run]) -> str:
@@ -34,8 +36,21 @@ def _arms(runs: Sequence[Run]) -> str:
         gains = subtract(seeds, found.get(BASE, {})) if arm != BASE else {}
         cells += [cell(column, gains.values(), sign="+") for column in columns]
         rows.append([arm, *cells, _worst(columns[0], gains)])
+    rows += _chance(runs, columns)
     head = ["arm", *columns, *(f"gain, {column}" for column in columns)]
     return table([*head, f"worst seed, {columns[0]}"], rows)
+
+
+def _recalls(found: Mapping[str, float]) -> Figures:
+    return {column: found[name] for name, column in _RECALLS.items() if name in found}
+
+
+def _chance(runs: Sequence[Run], columns: Sequence[str]) -> list[list[str]]:
+    """A row for what a random order is worth, where that is known."""
+    chance = _recalls(runs[0]["results"].get("chance", {}))
+    if not chance:
+        return []
+    return [["chance", *(cell(column, [chance]) for column in columns), *["-"] * len(columns), "-"]]
 
 
 def _worst(column: str, gains: Mapping[int, Figures]) -> str:
@@ -48,7 +63,7 @@ def _weights(runs: Sequence[Run]) -> str:
     for arm, seeds in by_seed(runs, _weight_figures).items():
         if any(seeds.values()):
             by_whom = [f"{of}, {name}" for of in ("teacher", "own") for name in _WEIGHTS]
-            rows.append([arm, *(cell(name, seeds.values(), scale=1) for name in by_whom)])
+            rows.append([arm, *(cell(name, seeds.values()) for name in by_whom)])
     head = [f"{of}: {name}" for of in ("teacher", "own") for name in _WEIGHTS]
     return table(["weights of", *head], rows) if rows else ""
 

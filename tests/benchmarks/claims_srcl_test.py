@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import claims_srcl
-from benchmarks.srcl_claims import seeds
+from benchmarks.srcl_claims import photographs, seeds
 from benchmarks.srcl_claims.arms import ARMS, Arm
 from benchmarks.srcl_claims.descriptions import Described, draw, is_true, shorten
 from benchmarks.srcl_claims.networks import cosines, init
@@ -14,6 +14,7 @@ from benchmarks.srcl_claims.report import report
 from benchmarks.srcl_claims.scoring import EDGES, r_precision, weigh
 from benchmarks.srcl_claims.seeds import Size, open_setting
 from benchmarks.srcl_claims.training import Batch, batch_rows, train_seeds
+from tests.reference.tiny_run import write_captions_folder
 
 SIZE = Size(
     num_train=120,
@@ -76,6 +77,30 @@ def test_a_second_call_trains_nothing_and_other_settings_are_an_error(study, cap
     assert "--only: got 'nothing' and 5 seeds, wanted a part" in capsys.readouterr().err
 
 
+def test_photographs_with_swapped_captions(tmp_path, monkeypatch):
+    tiny = {
+        "data.num_threads": 1,
+        "model.image": "vit_tiny",
+        "model.text": "bert_tiny_1",
+        "tokenizer.vocab_size": 120,
+        "train.batch_size": 8,
+        "train.log_every": 1,
+        "eval.batch_size": 50,
+    }
+    monkeypatch.setattr(photographs, "_FIELDS", {**photographs._FIELDS, **tiny})
+    folder, out = write_captions_folder(tmp_path / "photographs", 160), tmp_path / "study"
+    words = ["--captions", str(folder), "--only", "photographs_40/softmax5_own seed 2"]
+    claims_srcl.main([*words, "--steps", "2", "--out", str(out)])
+    (record,) = records(out)
+    fields = record["fields"]
+    assert (fields["data.noise_rate"], fields["data.noise_seed"], fields["seed"]) == (0.4, 2, 2)
+    assert (fields["objective.norm"], fields["objective.delta"]) == ("softmax", 5.0)
+    assert record["last_metrics"]["train/weight_row_mean"] == pytest.approx(1, abs=1e-5)
+    assert 0 <= record["results"]["probe"] <= 1
+    assert set(record["results"]["retrieval"]) == set(record["results"]["chance"])
+    assert "| chance | - |" in report(records(out))
+
+
 def test_the_report_gives_gains_seed_by_seed_and_weights():
     shared = {"set": "scenes_40", "num_steps": 5, "batch_size": 8, "num_test": 9, "device": "x"}
 
@@ -91,7 +116,7 @@ def test_the_report_gives_gains_seed_by_seed_and_weights():
     text = report(runs)
     assert "| info_nce | 55.0 ± 7.1 | - | - |" in text
     assert "| ratio | 59.0 ± 9.9 | +4.0 ± 2.8 | +2.0 |" in text
-    assert "| ratio | 0.2 ± 0.0 | 0.8 ± 0.0 | 0.2 ± 0.0 | 0.8 ± 0.0 |" in text
+    assert "| ratio | 25.0 ± 0.0 | 75.0 ± 0.0 | 25.0 ± 0.0 | 75.0 ± 0.0 |" in text
     assert "| power5 | 50.0 | +0.0 | +0.0 |" in text
     assert text.count("power5") == 1
 
