@@ -18,7 +18,7 @@ from tvdim_jax.evals.knn import unit_rows
 from tvdim_jax.evals.labelled import LabelledFeatures, check_pair, take_rows
 from tvdim_jax.evals.logistic import fit_logistic, make_problem
 
-PENALTY = 1.0
+PENALTY = 1.0  # of two classes scikit-learn fits one weight vector, so that its C is 2 there
 CONFIDENCE = 0.95
 
 
