@@ -2,7 +2,8 @@
 
 The folder is a MIMIC-CXR-JPG tree with the reports of MIMIC-CXR in it (docs/lmi.md says what goes
 where); access needs PhysioNet's training and agreement. The official training part trains, the
-official validation part is scored, and no subject is in both.
+official validation part is scored, and no subject is in both; `tvdim evaluate RUN --split test`
+scores the official test part.
 
 Command:   python -m tvdim_jax.main --config=configs/mimic_cxr_lmi.py --config.data.path=DIR
            --config.model.text_weights=BERT, a local Hugging Face folder, starts from clinical BERT
@@ -37,5 +38,7 @@ def get_config() -> ConfigDict:
     config.train.num_steps = 100_000
     config.train.log_every = 100
     config.train.checkpoint_every = 5_000
-    config.eval.tasks = ("linear_probe", "knn")
+    config.eval.tasks = ("linear_probe", "knn", "retrieval", "findings", "label_fractions")
+    config.eval.num_train_examples = 20_000
+    config.eval.num_test_examples = 2_000
     return config

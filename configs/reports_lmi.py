@@ -33,5 +33,5 @@ def get_config() -> ConfigDict:
     config.train.batch_size = 16
     config.train.num_steps = 1_000
     config.eval.batch_size = 32
-    config.eval.tasks = ("linear_probe", "knn")
+    config.eval.tasks = ("linear_probe", "knn", "retrieval")
     return config

@@ -85,14 +85,37 @@ def test_grey_images_with_notes(tmp_path):
         model.encode_image([np.zeros((4, 4, 1), np.uint8)])
 
 
-def test_a_tree_like_that_of_mimic_cxr(tmp_path):
-    write_mimic_tree(tmp_path / "mimic")
+def test_a_tree_like_that_of_mimic_cxr(tmp_path, capsys):
+    """Trained, then scored on the official test part, and against itself."""
+    tree, run = tmp_path / "mimic", tmp_path / "run"
+    write_mimic_tree(tree, num_subjects=60, num_held_out=15)
     changes = {**ON_XRAYS, "train__num_steps": 2, "eval__tasks": "()"}
-    words = tiny_words(tmp_path / "run", data__path=tmp_path / "mimic", **changes)
+    changes |= {"eval__num_train_examples": 200, "eval__num_test_examples": 60}
+    words = tiny_words(run, data__path=tree, **changes)
     config = REPOSITORY / "configs" / "mimic_cxr_lmi.py"
-    words = [word for word in words if "num_examples" not in word]
+    words = [word for word in words if "data.num_examples" not in word]
     assert main(["train", f"--config={config}", *words, "--config.model.text=bert_tiny"]) == 0
-    assert len(rows_of(tmp_path / "run")) == 2
+    assert len(rows_of(run)) == 2
+    capsys.readouterr()
+    score = ["evaluate", str(run), "--split=test", "--config.eval.unmentioned=negative"]
+    assert main([*score, "--tasks=findings,retrieval,pointing,ordinal"]) == 0
+    printed = capsys.readouterr().out
+    assert "uncertain labels masked, unmentioned labels count as negative" in printed
+    assert "pointing: not scored, as mimic_cxr does not say where its objects are" in printed
+    assert "ordinal: not scored, as config.eval.grades_path names no table" in printed
+    record = json.loads((run / "evals" / "findings_mimic_cxr_test.json").read_text())
+    assert record["metrics"].keys() == {"mean_auc", "local_mean_auc"}
+    # The blobs of the findings are bright: pixels tell them.
+    assert record["baselines"]["raw pixels"]["metrics"]["mean_auc"] > 0.9
+    recalls = json.loads((run / "evals" / "retrieval_mimic_cxr_test.json").read_text())
+    assert list(recalls["details"]) == ["global", "local", "sum"]
+    assert main([*score, "--tasks=findings", "--json", f"--against={run}"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    against = rows["trained"]["findings"]["against"]["differences"]["local_mean"]
+    assert against["mean"]["difference"] == against["mean"]["high"] == 0
+    assert against["mean"]["num_groups"] <= 15  # patients
+    assert main([*score, "--tasks=findings", f"--data={tmp_path}"]) == 2
+    assert "wanted the tables of MIMIC-CXR-JPG beside its folder files" in capsys.readouterr().err
 
 
 @pytest.mark.slow

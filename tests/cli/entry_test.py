@@ -84,7 +84,7 @@ def test_help_lists_the_verbs(capsys):
         (["trian"], "invalid choice: 'trian'"),
         (["train"], "the following arguments are required: --config"),
         (["evaluate"], "the following arguments are required: RUN"),
-        (["evaluate", "runs/x", "--config.seed=1"], "unrecognized arguments: --config.seed=1"),
+        (["evaluate", "runs/x", "--seed=1"], "unrecognized arguments: --seed=1"),
         (["evaluate", "runs/x", "runs/y"], "unrecognized arguments: runs/y"),
         (["data"], "the following arguments are required: ACTION"),
         (["data", "prepare", "flickr"], "invalid choice: 'flickr'"),

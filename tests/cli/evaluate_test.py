@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from tvdim_jax.cli import evaluate, main
+from tvdim_jax.experiment.tasks import TASK_OF
 
 
 @pytest.fixture
@@ -13,8 +15,8 @@ def asked(monkeypatch):
     """What the verb asks `evaluate_run` for; it gives one row back."""
     calls = []
 
-    def evaluate_run(workdir, tasks, console):
-        calls.append((str(workdir), tasks))
+    def evaluate_run(workdir, tasks, console, *, overrides, data_path, against):
+        calls.append((str(workdir), tasks, overrides, data_path, against))
         console.print("the table")
         return {"trained": {"knn": {"metrics": {"accuracy": 0.5}}}}
 
@@ -29,7 +31,43 @@ def test_the_table_or_json(asked, capsys):
     assert json.loads(capsys.readouterr().out) == {
         "trained": {"knn": {"metrics": {"accuracy": 0.5}}}
     }
-    assert asked == [("runs/x", None), ("runs/x", ("knn", "retrieval"))]
+    words = ["evaluate", "x", "--split", "test", "--data", "d", "--against", "y"]
+    assert main([*words, "--config.eval.uncertain=positive"]) == 0
+    assert asked == [
+        ("runs/x", None, [], "", None),
+        ("runs/x", ("knn", "retrieval"), [], "", None),
+        (
+            "x",
+            None,
+            ["--config.eval.uncertain=positive", "--config.eval.split=test"],
+            "d",
+            Path("y"),
+        ),
+    ]
+
+
+def test_help_has_a_line_for_each_task(capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for name, task in TASK_OF.items():
+        assert any(line.split() == [name, *task.does.split()] for line in lines)
+    assert any(line.startswith("  tvdim evaluate runs/demo") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("--split=test", "error: config.eval.split is 'test', wanted one of unseen, the parts of"),
+        ("--config.eval.taks=knn", "error: unknown config field 'eval.taks'; the nearest is"),
+        ("--config.seed=2", "error: config.seed was fixed by the training, wanted one of eval."),
+        ("--config.eval.unmentioned=positive", "error: config.eval.unmentioned is 'positive', wan"),
+        ("--data=x", "is on scenes, which lie in no folder: leave --data out"),
+    ],
+)
+def test_what_cannot_be_changed(tiny_run, capsys, word, message):
+    assert main(["evaluate", str(tiny_run[0]), word]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -38,7 +76,7 @@ def test_the_table_or_json(asked, capsys):
 def test_a_task_of_another_name(tiny_run, capsys, tasks, wrong):
     assert main(["evaluate", str(tiny_run[0]), "--tasks", tasks]) == 2
     assert capsys.readouterr().err == (
-        f"error: unknown task {wrong}, wanted some of linear_probe,knn,retrieval\n"
+        f"error: unknown task {wrong}, wanted some of {','.join(TASK_OF)}\n"
     )
 
 

@@ -165,3 +165,33 @@ def test_bad_json_is_one_line(text, wanted):
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
 def test_shipped_configs_load(path):
     assert config.load(str(path)).workdir == f"runs/{path.stem}"
+
+
+def test_some_fields_of_a_finished_config_can_be_changed():
+    run = config.default()
+    words = ["--config.eval.tasks=('knn',)", "--config.data.path=there"]
+    changed = config.override(run, words, ("eval.", "data.path"))
+    assert (changed.eval.tasks, changed.data.path) == (("knn",), "there")
+    assert (run.eval.tasks, run.data.path) == (("linear_probe", "knn", "retrieval"), "")
+    different = {
+        name for name, value in flat_fields(changed).items() if value != flat_fields(run)[name]
+    }
+    assert different == {"eval.tasks", "data.path"}
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        (
+            "--config.seed=3",
+            "config.seed was fixed by the training, wanted one of eval., data.path; leave it out",
+        ),
+        ("--config.eval.sed=3", "unknown config field 'eval.sed'; the nearest is"),
+        ("--config.eval.uncertain=maybe", "config.eval.uncertain is 'maybe', wanted one of"),
+        ("--config.eval.tasks=('probe',)", "config.eval.tasks is ('probe',), wanted some of"),
+    ],
+)
+def test_other_changes_of_a_finished_config_are_errors(word, text):
+    with pytest.raises(ConfigError) as error:
+        config.override(config.default(), [word], ("eval.", "data.path"))
+    assert str(error.value).startswith(text)

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from tests.reference.mimic_tree import write_mimic_tree
 from tests.reference.tiny_run import (
     CLIP,
     FLICKR8K,
@@ -20,7 +21,13 @@ from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.errors import DataError
 from tvdim_jax.data.sources.scenes import Scenes
 from tvdim_jax.experiment import data
-from tvdim_jax.experiment.data import make_splits, make_tokenizer, open_stream, with_noise
+from tvdim_jax.experiment.data import (
+    make_splits,
+    make_tokenizer,
+    open_stream,
+    scored_name,
+    with_noise,
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +83,25 @@ def test_captions_are_split_by_image(photos):
     assert len(names[0] | names[1]) == 48
     assert not names[0] & names[1]
     assert 5 <= len(test) <= 25
+
+
+def test_the_part_that_is_scored(tmp_path):
+    write_mimic_tree(tmp_path)
+    words = {"data__source": "mimic_cxr", "data__path": tmp_path}
+    rows = []
+    for part, name in (("", "mimic_cxr"), ("validate", "mimic_cxr"), ("test", "mimic_cxr_test")):
+        config = tiny_config(**words, eval__split=part)
+        splits = make_splits(config)
+        assert scored_name(config, splits) == name
+        rows.append({splits.test.example_id(row) for row in range(len(splits.test))})
+    assert rows[0] == rows[1]
+    assert not rows[0] & rows[2]
+    with pytest.raises(ConfigError) as error:
+        make_splits(tiny_config(**words, eval__split="tset"))
+    assert str(error.value) == (
+        "config.eval.split is 'tset', wanted one of validate, test, the parts of 'mimic_cxr' that "
+        "can be scored"
+    )
 
 
 def test_coco_that_is_not_prepared_names_the_command(tmp_path):

@@ -5,7 +5,15 @@ import sys
 import numpy as np
 import pytest
 
-from tests.reference.label_table import ENCODERS, TOKENIZER, Table, embed_level, halves, numbers
+from tests.reference.label_table import (
+    ENCODERS,
+    TOKENIZER,
+    Findings,
+    Table,
+    embed_level,
+    halves,
+    numbers,
+)
 from tests.reference.tiny_run import tiny_config
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.experiment import evaluation
@@ -119,6 +127,41 @@ def test_only_the_test_part_is_read_where_nothing_learns():
 def test_what_cannot_be_scored_is_one_error(test, encoders, text):
     with pytest.raises(EvaluationError, match=f"cannot evaluate: .*{text}"):
         run(Splits(Table(40, labels=halves(40)), test), ["knn"], encoders)
+
+
+def test_people_of_the_training_part_are_not_scored():
+    train, test = Findings(60, seed=0), Findings(40, seed=1, first_subject=14)
+    with pytest.raises(EvaluationError, match="must not share subjects: got 1 in both: 14; keep"):
+        run(Splits(train, test), ["findings"], eval__num_train_examples=60)
+    with pytest.raises(EvaluationError, match="no test reads an image"):  # the first 40 are others
+        run(
+            Splits(train, test),
+            ["findings"],
+            ENCODERS._replace(image=refuse),
+            eval__num_train_examples=40,
+        )
+
+
+def refuse(batch):
+    raise ValueError("no test reads an image")
+
+
+def test_a_task_with_rows_of_its_own_leaves_the_others_theirs(tmp_path):
+    """Grades of images behind the first ones, which the other tasks read."""
+    path = tmp_path / "grades.csv"
+    graded = [*range(2, 60, 4)]
+    path.write_text("image,grade\n" + "".join(f"{row}.jpg,{row // 20}\n" for row in graded))
+    read = []
+    parts = [Table(60, labels=halves(60)) for _ in range(2)]
+    for part in parts:
+        decode = part.read_image
+        part.read_image = lambda row, min_side, own=decode: read.append(row) or own(row)
+    found = run(Splits(*parts), ["knn", "ordinal"], eval__grades_path=path)
+    assert (found["knn"]["num_train"], found["knn"]["num_test"]) == (40, 24)
+    assert found["ordinal"]["global"]["num_test"] == len(graded)
+    assert found["ordinal"]["global"]["grade_counts"] == (5, 5, 5)
+    wanted = sorted([*{*range(40), *graded}, *{*range(24), *graded}])
+    assert sorted(read) == wanted
 
 
 def with_pixels(splits, monkeypatch, **changes):

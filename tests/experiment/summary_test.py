@@ -1,8 +1,9 @@
-"""The table, the JSON files and the row that marks the end of a run."""
+"""The files, what is printed and the row that marks the end of a run."""
 
 import io
 import json
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -17,60 +18,15 @@ from tvdim_jax.experiment.summary import (
     evaluation_row,
     is_finished,
     mark_finished,
-    results_table,
 )
-from tvdim_jax.experiment.tasks import Outcome
+from tvdim_jax.experiment.tasks import Examples, Outcome
 from tvdim_jax.train.metrics import append_row, read_rows
 
-RETRIEVAL = {
-    "metrics": {
-        "image_to_text_R@1": 0.1,
-        "image_to_text_R@10": 0.2,
-        "text_to_image_R@1": 0.3,
-        "text_to_image_R@10": 0.4,
-    },
-    "chance": {
-        "image_to_text_R@1": 0.01,
-        "image_to_text_R@10": 0.02,
-        "text_to_image_R@1": 0.03,
-        "text_to_image_R@10": 0.04,
-    },
-    "num_images": 24,
-}
+RETRIEVAL = {"metrics": {"text_to_image_R@10": 0.4}, "chance": {"text_to_image_R@10": 0.04}}
 
 
 def probe(value):
     return {"metrics": {"mean_auc": value}, "penalty": 1.0}
-
-
-def lines_of(table):
-    """The table as words, row by row."""
-    console = Console(file=io.StringIO(), width=120)
-    console.print(table)
-    return [line.split() for line in console.file.getvalue().splitlines() if line.strip()]
-
-
-def test_table_cells():
-    rows = {
-        "trained": {"linear_probe": probe(0.876), "retrieval": RETRIEVAL},
-        "random initialisation": {"linear_probe": probe(0.5), "retrieval": RETRIEVAL},
-        "raw pixels": {"linear_probe": probe(1.0)},
-    }
-    title, head, subhead, _, *body = lines_of(results_table(rows, "photos"))
-    assert " ".join(title) == "photos: frozen features, percent"
-    assert " ".join(head) == "linear probe image to text text to image"
-    assert " ".join(subhead) == "features mean auc R@10 R@10"
-    assert body == [
-        ["trained", "87.6", "20.0", "40.0"],
-        ["random", "initialisation", "50.0", "20.0", "40.0"],
-        ["raw", "pixels", "100.0", "-", "-"],
-        ["chance", "-", "2.0", "4.0"],
-    ]
-
-
-def test_table_without_retrieval_has_no_chance():
-    rows = {"trained": {"knn": {"metrics": {"accuracy": 0.25}}}}
-    assert lines_of(results_table(rows, "scenes"))[-1] == ["trained", "25.0"]
 
 
 def test_metrics_have_their_full_names():
@@ -82,7 +38,7 @@ def test_metrics_have_their_full_names():
 def scored(monkeypatch):
     """`evaluate_and_report` on given results: fn(rows, workdir, missing) -> (rows, text)."""
 
-    def run(results, workdir, missing=None):
+    def run(results, workdir, missing=None, examples=None, **options):
         def fake_encoders(config, model, params, variables):
             return (params, variables)
 
@@ -94,14 +50,17 @@ def scored(monkeypatch):
             assert with_pixels
             ledger.record("3.jpg", "missing file")
             rows = {
-                name: {task: Outcome(result, {}) for task, result in found.items()}
+                name: {
+                    task: Outcome(dict(result), (examples or {}).get(task, {}))
+                    for task, result in found.items()
+                }
                 for name, found in results.items()
             }
             return Evaluation(rows, missing or {})
 
         monkeypatch.setattr(summary, "make_encoders", fake_encoders)
         monkeypatch.setattr(summary, "evaluate", fake_evaluate)
-        config = tiny_config(workdir)
+        config = tiny_config(workdir, **{k: options.pop(k) for k in [*options] if "__" in k})
         console = Console(file=io.StringIO(), width=120)
 
         class FakeModel:
@@ -118,6 +77,7 @@ def scored(monkeypatch):
             step=6,
             tasks=("linear_probe", "retrieval"),
             console=console,
+            **options,
         )
         return rows, console.file.getvalue()
 
@@ -163,6 +123,47 @@ def test_what_was_not_scored_is_said(scored, tmp_path):
     assert scored(nothing, tmp_path)[1] == ""
 
 
+def right(share):
+    """Single scores of 24 scenes, of which a share is right."""
+    scores = (np.arange(24) < 24 * share)[:, None]
+    examples = Examples(np.arange(24), ("accuracy",), scores, None, np.ones((24, 1), bool))
+    return {"linear_probe": {"global": examples}}
+
+
+def test_another_run_is_compared_on_the_same_images(scored, tmp_path):
+    results = {"trained": {"linear_probe": probe(0.9), "knn": probe(0.5)}}
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    with pytest.raises(ConfigError) as error:
+        scored(results, one, examples=right(0.75), against=two)
+    assert str(error.value) == (
+        f"no single scores of linear_probe on scenes in '{two}'; score that run on the same set "
+        f"first: tvdim evaluate {two} --tasks linear_probe, with the same --data and --split"
+    )
+    assert not (one / "evals").exists()
+    two.mkdir()
+    scored(results, two, examples=right(0.25))
+    assert (two / "evals" / "linear_probe_scenes.npz").exists()
+    assert not (two / "evals" / "knn_scenes.npz").exists()
+    rows, text = scored(results, one, examples=right(0.75), against=two)
+    against = rows["trained"]["linear_probe"]["against"]
+    assert against["run"] == str(two)
+    assert against["differences"]["global"]["accuracy"]["difference"] == 0.5
+    assert "one against two, percent; paired bootstrap" in text
+    assert "+50.0" in text
+    record = json.loads((one / "evals" / "linear_probe_scenes.json").read_text())
+    assert record["against"] == against
+    with pytest.raises(ConfigError, match=r"nothing to compare with .*: no task of linear"):
+        scored(results, one, against=two)
+
+
+def test_other_data_have_a_name_of_their_own(scored, tmp_path):
+    scored({"trained": {"knn": probe(0.9)}}, tmp_path, folder_name="hospital_b")
+    assert [path.name for path in (tmp_path / "evals").iterdir()] == ["knn_scenes_hospital_b.json"]
+    (row,) = read_rows(tmp_path / "metrics.jsonl")
+    assert row["eval/scenes_hospital_b/knn/mean_auc"] == 0.9
+
+
 def test_a_run_is_finished_once_it_is_marked(tmp_path):
     path = tmp_path / "metrics.jsonl"
     assert not is_finished(tmp_path, 6)
@@ -176,7 +177,19 @@ def test_a_run_is_finished_once_it_is_marked(tmp_path):
 def test_evaluate_run_names_an_unknown_task_before_it_opens_the_run(tmp_path):
     with pytest.raises(ConfigError) as error:
         evaluate_run(tmp_path / "none", ("knn", "probe"), Console(quiet=True))
-    assert str(error.value) == ("unknown task 'probe', wanted some of linear_probe,knn,retrieval")
+    wanted = "linear_probe,knn,retrieval,findings,label_fractions,ordinal,pointing"
+    assert str(error.value) == f"unknown task 'probe', wanted some of {wanted}"
+
+
+def test_a_scenes_run_reads_no_folder(tiny_run, tmp_path):
+    with pytest.raises(ConfigError, match="is on scenes, which lie in no folder"):
+        evaluate_run(tiny_run[0], ("knn",), Console(quiet=True), data_path=str(tmp_path))
+
+
+def test_only_what_the_training_did_not_use_can_be_changed(tiny_run):
+    words = ["--config.model.image_size=64"]
+    with pytest.raises(ConfigError, match=r"config.model.image_size was fixed by the training"):
+        evaluate_run(tiny_run[0], ("knn",), Console(quiet=True), overrides=words)
 
 
 def test_a_run_writes_what_it_prints(tiny_run):

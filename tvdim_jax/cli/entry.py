@@ -9,6 +9,8 @@ from tvdim_jax.cli import data, evaluate, train
 from tvdim_jax.experiment import errors
 
 FAILED, WRONG_INPUT = 1, 2
+# How words that argparse does not know begin, of the verbs that take them: config overrides.
+OVERRIDES = {"train": "", "evaluate": "--config."}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,10 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for module in (train, evaluate, data):
         module.add_parser(verbs)
-    # Only these verbs take words that argparse does not know: the config overrides.
     args, rest = parser.parse_known_args(argv)
-    if rest and args.verb not in ("train", "evaluate"):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    overrides = OVERRIDES.get(args.verb)
+    strange = [word for word in rest if overrides is None or not word.startswith(overrides)]
+    if strange:
+        parser.error(f"unrecognized arguments: {' '.join(strange)}")
     try:
         return args.run(args, rest)
     except errors.BAD_INPUT as error:

@@ -20,7 +20,7 @@ Any field eval.* of tvdim_jax/config/schema.py can be set with --config.eval.FIE
 tasks:
 {_TASKS}
 
-examples:
+example:
   tvdim evaluate runs/demo --tasks knn,pointing --json
   tvdim evaluate runs/mimic_cxr_lmi --split test --tasks findings --config.eval.uncertain=positive
   tvdim evaluate runs/local --against runs/global --tasks findings

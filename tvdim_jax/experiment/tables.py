@@ -11,8 +11,12 @@ from tvdim_jax.experiment.tasks import Result
 Rows = dict[str, dict[str, Result]]  # name of the features -> task -> result
 TRAINED, UNTRAINED = "trained", "random initialisation"
 # Of the details, which leave little room; other features have their names.
-_HEADINGS = {UNTRAINED: "untrained", "pixels + gradients": "pixels +\ngradients"}
-_COUNTS = ("positive", "negative", "masked")
+_HEADINGS = {
+    UNTRAINED: "un-\ntrained",
+    "raw pixels": "raw\npixels",
+    "pixels + gradients": "pixels +\ngrad.",
+}
+_COUNTS = ("positive", "negative")
 
 
 def results_table(rows: Rows, set_name: str) -> Table | None:
@@ -58,7 +62,7 @@ def details_table(rows: Rows, set_name: str) -> Table | None:
     for features in rows:
         table.add_column(_HEADINGS.get(features, features), justify="right")
     if counted:
-        table.add_column("/\n".join(_COUNTS), justify="right", min_width=9)
+        table.add_column("/\n".join(_COUNTS), justify="right")
     for task in tasks:
         for cells in _sections(rows, task):
             table.add_row(*cells)

@@ -84,9 +84,7 @@ def test_nothing_to_learn_is_an_error_with_the_policy():
     marks = TRAIN.marks.copy()
     try:
         TRAIN.marks[:] = np.where(marks == 0, -2, marks)
-        with pytest.raises(
-            ValueError, match=r"findings, uncertain labels masked, unm.*mean AUC is"
-        ):
+        with pytest.raises(ValueError, match=r"findings, uncertain labels masked, .*mean AUC"):
             FINDINGS.run(context(4.0))
     finally:
         TRAIN.marks[:] = marks

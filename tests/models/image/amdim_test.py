@@ -172,3 +172,23 @@ def test_errors_say_what_was_wanted(changes, shape, message):
         jax.eval_shape(
             lambda key: encoder.init(key, jnp.zeros(shape), train=False), jax.random.key(0)
         )
+
+
+@pytest.mark.parametrize(("image_size", "height"), [(32, 7), (32, 5), (64, 7)])
+def test_a_region_sees_a_square_flush_with_the_border(image_size, height):
+    """What the first vector of a map depends on, by its gradient."""
+    encoder = AMDIMEncoder(image_size=image_size, ndf=4, rkhs=32, depth=1)
+    images = jax.random.normal(jax.random.key(0), (1, image_size, image_size, 3))
+    variables = jax.jit(lambda x: encoder.init(jax.random.key(1), x, train=False))(images)
+
+    @jax.jit
+    @jax.grad
+    def gradient(images):
+        features = encoder.apply(variables, images, train=False)
+        return jnp.sum(features.local_features[height][0, 0, 0] ** 2)
+
+    seen = np.abs(np.asarray(gradient(images)))[0].max(axis=-1) > 0
+    field = encoder.field_pixels(height)
+    assert seen[:field, :field].mean() > 0.9
+    seen[:field, :field] = False
+    assert not seen.any()
