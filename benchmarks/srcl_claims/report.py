@@ -41,7 +41,7 @@ def _arms(runs: Sequence[Run]) -> str:
     return table([*head, f"worst seed, {columns[0]}"], rows)
 
 
-def _recalls(found: Mapping[str, float]) -> Figures:
+def _recalls(found: Mapping[str, float]) -> dict[str, float]:
     return {column: found[name] for name, column in _RECALLS.items() if name in found}
 
 
