@@ -12,6 +12,7 @@ TASKS = (
     "linear_probe",
     "knn",
     "retrieval",
+    "reranking",
     "findings",
     "label_fractions",
     "ordinal",
@@ -119,6 +120,7 @@ _EVAL = {
     "batch_size": 250,  # images of one forward pass
     "num_train_examples": 2_000,  # at most; fit the probe and fill the kNN index
     "num_test_examples": 1_000,  # at most; scored
+    "num_reranked": 128,  # nearest that srcl's matching head puts in order; reranking
     "split": "",  # part of the source that is scored; "" is the one for validation
     "uncertain": "masked",  # labels of doubt: masked, positive or negative; findings
     "unmentioned": "masked",  # findings that a report leaves out: masked or negative

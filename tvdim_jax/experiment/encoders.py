@@ -14,15 +14,30 @@ from tvdim_jax.config import uses_sentences
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment.model import Model
 from tvdim_jax.experiment.views import make_plain_view
+from tvdim_jax.objectives.fused import image_tokens
 from tvdim_jax.train.sharding import make_mesh, replicated, split_over_data
 
 Embed = Callable[[Mapping[str, Any]], Any]
 
 # Kinds of image features: `[B, D]`; the mean of the local map `[B, D']`; the map `[B, h, w, D']`;
-# and where images and texts are projected to meet, `[B, E]`, not normalised.
+# where images and texts are projected to meet, `[B, E]`, not normalised; and what a fusion reads of
+# images, `[B, K, D]`.
 GLOBAL, LOCAL_MEAN, LOCAL_MAP = "global", "local_mean", "local_map"
-EMBEDDING = "embedding"
+EMBEDDING, IMAGE_TOKENS = "embedding", "image_tokens"
 _COSINE_MAP = 7  # height of the map that meets the text by cosine
+
+
+class Fused(NamedTuple):
+    """Images and texts read together.
+
+    Attributes:
+      tokens: batch with "token_ids", "token_valid" `[B, T]` -> `[B, T, D]`, what the fusion reads.
+      match: texts `[n, T, D]` with their valid `[n, T]`, IMAGE_TOKENS `[n, K, D]` -> `[n]`, the
+        logit of a match.
+    """
+
+    tokens: Embed
+    match: Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
 
 
 class Encoders(NamedTuple):
@@ -32,16 +47,18 @@ class Encoders(NamedTuple):
       batch_size: rows of a batch; it divides by the local devices, over which it is split.
       image: batch with "image" `[B, S, S, C]`, as stored -> features by their kind: GLOBAL;
         LOCAL_MEAN and LOCAL_MAP where the encoder has the map of `local_map_height`; EMBEDDING
-        where the model projects images.
+        where the model projects images; IMAGE_TOKENS where it fuses them with texts.
       text: batch with "token_ids", "token_valid" `[B, T]` -> `[B, D]`, embeddings where the model
         projects texts; None without text.
       critics: parameters of LMI's critics by their names; none for other objectives.
+      fused: of SRCL; None for other objectives.
     """
 
     batch_size: int
     image: Embed
     text: Embed | None
     critics: Mapping[str, Any]
+    fused: Fused | None = None
 
 
 def local_map_height(config: ConfigDict) -> int:
@@ -74,7 +91,16 @@ def make_encoders(config: ConfigDict, model: Model, params: Any, variables: Any)
         ids, valid = jax.device_put((batch["token_ids"], batch["token_valid"]), rows)
         return embed_text(params, variables, ids, valid)
 
-    return Encoders(batch_size, image, text, critics)
+    if model.fusion is None:
+        return Encoders(batch_size, image, text, critics)
+    read_tokens, match_pairs = _compiled_fusion(model)
+
+    def tokens(batch: Mapping[str, Any]) -> jax.Array:
+        ids, valid = jax.device_put((batch["token_ids"], batch["token_valid"]), rows)
+        return read_tokens(params, variables, ids, valid)
+
+    fused = Fused(tokens, functools.partial(match_pairs, params))
+    return Encoders(batch_size, image, text, critics, fused)
 
 
 @functools.lru_cache(maxsize=1)  # one compilation serves all evaluations of a run
@@ -93,6 +119,8 @@ def _compiled(
             features[LOCAL_MEAN] = jnp.mean(features[LOCAL_MAP], axis=(1, 2))
         if model.project_image is not None:
             features[EMBEDDING] = model.project_image(params, features[GLOBAL])
+        if model.fusion is not None:
+            features[IMAGE_TOKENS] = image_tokens(found)
         return features
 
     if model.text is None:
@@ -105,6 +133,25 @@ def _compiled(
         return vectors if model.project_text is None else model.project_text(params, vectors)
 
     return embed_image, embed_text
+
+
+@functools.lru_cache(maxsize=1)  # as above
+def _compiled_fusion(model: Any) -> tuple[Callable[..., jax.Array], Callable[..., jax.Array]]:
+    """What `Fused` does, of the parameters, too."""
+
+    @jax.jit
+    def tokens(params: Any, variables: Any, ids: jax.Array, valid: jax.Array) -> jax.Array:
+        found, _ = model.text(params, variables, ids, valid, train=False, key=None)
+        states: jax.Array = found.local_features["tokens"]
+        return states
+
+    @jax.jit
+    def match(params: Any, tokens: jax.Array, valid: jax.Array, images: jax.Array) -> jax.Array:
+        fused = model.fusion(params, tokens, valid, images, train=False, key=None)
+        logits: jax.Array = model.matching(params, fused.global_features)
+        return logits[:, 1]
+
+    return tokens, match
 
 
 def text_batches(

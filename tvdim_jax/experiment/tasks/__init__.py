@@ -11,12 +11,14 @@ from tvdim_jax.experiment.tasks.label_fractions import LABEL_FRACTIONS
 from tvdim_jax.experiment.tasks.labels import KNN, LINEAR_PROBE
 from tvdim_jax.experiment.tasks.ordinal import ORDINAL
 from tvdim_jax.experiment.tasks.pointing import POINTING
+from tvdim_jax.experiment.tasks.reranking import RERANKING
 from tvdim_jax.experiment.tasks.retrieval import RETRIEVAL
 
 TASK_OF: Mapping[str, Task] = {
     "linear_probe": LINEAR_PROBE,
     "knn": KNN,
     "retrieval": RETRIEVAL,
+    "reranking": RERANKING,
     "findings": FINDINGS,
     "label_fractions": LABEL_FRACTIONS,
     "ordinal": ORDINAL,
