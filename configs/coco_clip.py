@@ -5,7 +5,9 @@ configs/coco_srcl.py. A run of it is what `objective.teacher` of that config nam
 
 Prepare:   tvdim data prepare coco --from ~/coco
 Command:   python -m tvdim_jax.main --config=configs/coco_clip.py
-           --config.model.text_weights=BERT, a local Hugging Face folder of BERT-base
+           --config.model.text_weights=BERT --config.model.image_weights=VIT
+           BERT and VIT are local Hugging Face folders of BERT-base and DeiT-B; the learning rates
+           are for these, not from scratch
 Hardware:  8 accelerators
 Expected:  not known: this configuration has not been run at full length
 """

@@ -6,8 +6,10 @@ are those of the model itself.
 
 Prepare:   tvdim data prepare coco --from ~/coco
 Command:   python -m tvdim_jax.main --config=configs/coco_srcl.py
-           --config.model.text_weights=BERT, a local Hugging Face folder of BERT-base
+           --config.model.text_weights=BERT --config.model.image_weights=VIT
            --config.objective.teacher=runs/coco_clip
+           BERT and VIT are local Hugging Face folders of BERT-base and DeiT-B; the learning rates
+           are for these, not from scratch
 Hardware:  8 accelerators
 Expected:  not known: this configuration has not been run at full length
 """

@@ -18,13 +18,34 @@ from tests.reference.bert_vectors import (
     write_folder,
 )
 from tests.reference.tiny_run import CLIP, SRCL, tiny_config
-from tvdim_jax.config import flat_fields
+from tvdim_jax.config import ConfigError, flat_fields
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.start import init_state, optimizer_of, start_state
 from tvdim_jax.train.checkpoint import Checkpoints
 from tvdim_jax.train.digest import leaf_digests, tree_digest
 from tvdim_jax.train.sharding import make_mesh
 
+ATTENTION = {f"attention.attention.{each}": (32, 32) for each in ("query", "key", "value")}
+DENSE = ATTENTION | {
+    "attention.output.dense": (32, 32),
+    "intermediate.dense": (128, 32),
+    "output.dense": (32, 128),
+}
+VIT_TINY = {  # shapes of the tensors of a ViT of that size, as Hugging Face names them
+    "embeddings.cls_token": (1, 1, 32),
+    "embeddings.position_embeddings": (1, 17, 32),
+    "embeddings.patch_embeddings.projection.weight": (32, 3, 8, 8),
+    "embeddings.patch_embeddings.projection.bias": (32,),
+    **{f"layernorm.{leaf}": (32,) for leaf in ("weight", "bias")},
+    **{f"encoder.layer.{i}.{name}.weight": DENSE[name] for i in (0, 1) for name in DENSE},
+    **{f"encoder.layer.{i}.{name}.bias": DENSE[name][:1] for i in (0, 1) for name in DENSE},
+    **{
+        f"encoder.layer.{i}.layernorm_{place}.{leaf}": (32,)
+        for i in (0, 1)
+        for place in ("before", "after")
+        for leaf in ("weight", "bias")
+    },
+}
 PROJECTIONS = ("image_projection", "text_projection")
 
 
@@ -187,3 +208,21 @@ def test_a_bert_folder_starts_text_fusion_and_words_of_srcl(tmp_path):
     for part in ("text", "fusion", "word predictor"):
         assert f"{part}: loaded " in output.getvalue()
     assert "new, as initialised (not in the file): layers/cross_attention" in output.getvalue()
+
+
+def test_a_vit_folder_starts_the_image_encoder(tmp_path):
+    named = {name: np.ones(shape, np.float32) for name, shape in VIT_TINY.items()}
+    folder = write_folder(tmp_path / "vit", named, config=False)
+    config = tiny_config(
+        objective__name="amdim", model__image="vit_tiny", model__image_weights=folder
+    )
+    model = make_model(config, 0)
+    output = io.StringIO()
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        options = {"mesh": make_mesh(), "console": Console(file=output, width=200)}
+        state = start_state(config, model, optimizer_of(config), checkpoints, **options)
+        assert all(np.all(np.asarray(leaf) == 1) for leaf in jax.tree.leaves(state.params))
+        assert "image: loaded 38 arrays, 32,224 parameters" in output.getvalue()
+        config.model.image = "vit_s16"
+        with pytest.raises(ConfigError, match=r"config\.model\.image_weights: weights: "):
+            start_state(config, make_model(config, 0), optimizer_of(config), checkpoints, **options)

@@ -47,6 +47,7 @@ _TOKENIZER = {
 _MODEL = {
     "image": "amdim_tiny",  # a name in models/variants.py
     "image_size": 32,  # pixels the encoder sees; which fit is in docs/models.md
+    "image_weights": "",  # a Hugging Face folder of CLIP or of a plain ViT to start from
     "text": "text_tiny",  # a name in models/variants.py
     "text_weights": "",  # a Hugging Face BERT folder to start from, its vocabulary too
     "embedding_width": 256,  # of clip and srcl: width of the space where images and texts meet

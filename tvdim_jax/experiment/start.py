@@ -12,6 +12,7 @@ from tvdim_jax.config import ConfigError, uses_embeddings, uses_fusion, uses_tex
 from tvdim_jax.experiment.memory import with_memory
 from tvdim_jax.experiment.model import Model
 from tvdim_jax.experiment.teacher import Teacher
+from tvdim_jax.models import resize_positions
 from tvdim_jax.prng import named_key
 from tvdim_jax.train.adamw import adamw_without_bias_correction, make_linear_schedule
 from tvdim_jax.train.checkpoint import Checkpoints
@@ -19,7 +20,7 @@ from tvdim_jax.train.optimizer import make_adamw, make_optimizer, make_schedule
 from tvdim_jax.train.optimizer_groups import make_grouped_optimizer
 from tvdim_jax.train.sharding import place, replicated
 from tvdim_jax.train.state import TrainState, new_state
-from tvdim_jax.weights import load_bert
+from tvdim_jax.weights import load_bert, load_vit
 
 
 def optimizer_of(config: ConfigDict) -> Any:
@@ -104,7 +105,7 @@ def start_state(
     """The state of the newest checkpoint, or a fresh one, on every device of the mesh.
 
     Raises:
-      ConfigError: `model.text_weights` cannot be used.
+      ConfigError: `model.text_weights` or `model.image_weights` cannot be used.
       CheckpointError: the checkpoint cannot be read.
     """
     whole = replicated(mesh)
@@ -118,11 +119,26 @@ def start_state(
         return state
 
     def params_of(fresh: Any) -> Any:
-        if not (config.model.text_weights and model.text is not None):
-            return fresh
-        return _with_outside_text(config, fresh, console)
+        params = fresh
+        if config.model.image_weights:
+            params = _with_outside_image(config, params, console)
+        if config.model.text_weights and model.text is not None:
+            params = _with_outside_text(config, params, console)
+        return params
 
     return place(init_state(config, model, tx, teacher, params_of), mesh)
+
+
+def _with_outside_image(config: ConfigDict, fresh: Any, console: Console) -> Any:
+    """The parameters with those of the ViT folder that the config names."""
+    try:
+        image, report = load_vit(
+            config.model.image_weights, fresh["image"], resize_positions=resize_positions
+        )
+    except ValueError as error:
+        raise ConfigError(f"config.model.image_weights: {error}") from error
+    console.print(f"image: {report}", highlight=False, soft_wrap=True)
+    return {**fresh, "image": image}
 
 
 def _with_outside_text(config: ConfigDict, fresh: Any, console: Console) -> Any:
