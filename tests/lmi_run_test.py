@@ -35,13 +35,19 @@ def rows_of(workdir):
 
 def test_scenes_train_and_the_model_scores_regions(tmp_path, capsys):
     workdir = tmp_path / "run"
-    assert main(["train", f"--config={DEMO}", *tiny_words(workdir, **ON_SCENES)]) == 0
+    changes = {**ON_SCENES, "eval__tasks": "('knn','pointing','retrieval')"}
+    assert main(["train", f"--config={DEMO}", *tiny_words(workdir, **changes)]) == 0
     rows = rows_of(workdir)
     assert [row["step"] for row in rows] == [1, 2, 3]
     for row in rows:
         total = row["train/local_loss"] + row["train/global_loss"]
         assert row["train/loss"] == pytest.approx(total, rel=1e-5)
-    assert "word pieces in" in capsys.readouterr().out  # one program for each size of the table
+    printed = capsys.readouterr().out
+    assert "word pieces in" in printed  # one program for each size of the table
+    assert "always the centre" in printed
+    record = json.loads((workdir / "evals" / "retrieval_scenes.json").read_text())
+    assert record["metrics"] == record["details"]["sum"]
+    assert list(record["baselines"]) == ["random initialisation"]
     model = tvdim_jax.load(workdir)
     image = np.zeros((40, 50, 3), np.uint8)
     image[10:20] = 255

@@ -13,7 +13,7 @@ from tvdim_jax.experiment.tasks import TASK_OF, Context
 from tvdim_jax.experiment.tasks.base import first_rows, limits
 from tvdim_jax.experiment.tasks.labels import labelled_parts
 
-KINDS = {GLOBAL, LOCAL_MEAN, LOCAL_MAP}
+KINDS = {GLOBAL, LOCAL_MEAN}, {GLOBAL, LOCAL_MEAN, LOCAL_MAP}  # of the training and test part
 
 
 def score_arm(config: ConfigDict, splits: Splits, trained: Trained) -> dict[str, Any]:
@@ -31,11 +31,11 @@ def score_arm(config: ConfigDict, splits: Splits, trained: Trained) -> dict[str,
             source,
             first_rows(config, source, limit),
             {"arm": encoders.image},
-            KINDS,
+            kinds,
             config=config,
             batch_size=encoders.batch_size,
         )["arm"]
-        for source, limit in zip(splits, limits(config), strict=True)
+        for source, limit, kinds in zip(splits, limits(config), KINDS, strict=True)
     )
     context = Context(config, splits, train, test, encoders, trained.tokenizer)
     result: dict[str, Any] = {"probe": {}}

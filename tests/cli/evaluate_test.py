@@ -102,3 +102,18 @@ def test_a_moved_run_scores_as_at_the_end_of_its_training(tiny_run, tmp_path, ca
     new = json.loads((workdir / "evals" / "retrieval_scenes.json").read_text())
     assert new == old
     assert [path.name for path in (workdir / "evals").iterdir()] == ["retrieval_scenes.json"]
+
+
+def test_boxes_of_scenes_and_what_scenes_lack(tiny_run, tmp_path, capsys):
+    workdir = tmp_path / "copy"
+    shutil.copytree(tiny_run[0], workdir)
+    assert main(["evaluate", str(workdir), "--tasks", "pointing,findings"]) == 0
+    printed = capsys.readouterr().out
+    assert "findings: not scored, as each image of scenes has one class" in printed
+    record = json.loads((workdir / "evals" / "pointing_scenes.json").read_text())
+    assert list(record["baselines"]) == ["random initialisation"]
+    shares = record["shares"]
+    assert 0.05 < shares["chance"] < 0.3
+    (line,) = (line for line in printed.splitlines() if line.strip().startswith("the named object"))
+    assert line.split()[3] == f"{100 * shares['hits']:.1f}"
+    assert (workdir / "evals" / "pointing_scenes.npz").exists()

@@ -19,6 +19,7 @@ from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.experiment import evaluation
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.evaluation import EvaluationError, evaluate
+from tvdim_jax.experiment.tasks import Outcome
 
 ALL_TASKS = ("linear_probe", "knn", "retrieval")
 
@@ -222,3 +223,23 @@ def test_pixels_of_grey_runs_are_those_of_the_rgb_images(monkeypatch):
     assert len(rows) == 4
     assert set(seen) == {np.dtype(np.uint16)}
     assert shapes == {(np.dtype(np.uint8), (16, 32, 32, 3))}
+
+
+def test_local_maps_are_kept_for_critics_alone(monkeypatch):
+    """They are large; where images meet texts by cosine nobody reads them."""
+    kept = []
+
+    def keep(context):
+        kept.append(set(context.test.features))
+        return Outcome({}, {})
+
+    task = evaluation.TASK_OF["retrieval"]._replace(run=keep, missing=lambda *_: None)
+    monkeypatch.setitem(evaluation.TASK_OF, "retrieval", task)
+
+    def embed(batch):
+        return {**embed_level(batch), "local_map": np.zeros((16, 2, 2, 3))}
+
+    splits = Splits(Table(3), Table(24))
+    for changes in ({}, {"objective__name": "lmi"}):
+        run(splits, ["retrieval"], ENCODERS._replace(image=embed), **changes)
+    assert kept == [{"global"}, {"global", "local_map"}]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from tvdim_jax.config import uses_sentences
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.eval_batches import make_eval_batches
 from tvdim_jax.data.sources.base import KnowsSubjects, Source
@@ -116,6 +117,8 @@ def _features(
     rows_of_tasks = zip(*(_rows_of(task, config, splits) for task in tasks), strict=True)
     kinds_of_parts = [{k for task in tasks for k in task.train}]
     kinds_of_parts.append({k for task in tasks for k in task.test})
+    if uses_sentences(config):
+        kinds_of_parts[1].update(k for task in tasks for k in task.test_of_critics)
     parts = []
     for source, kinds, rows_of_task in zip(splits, kinds_of_parts, rows_of_tasks, strict=True):
         rows = sorted(set[int]().union(*rows_of_task))

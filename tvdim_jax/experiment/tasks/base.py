@@ -98,6 +98,7 @@ class Task(NamedTuple):
       test: the same of the test part.
       takes_pixels: whether features that no encoder made can be scored, too.
       rows: (config, source, limit) -> increasing rows of the source that it reads.
+      test_of_critics: what it also reads of the test part of a run of lmi, whose critics score it.
     """
 
     does: str
@@ -107,6 +108,7 @@ class Task(NamedTuple):
     test: tuple[str, ...]
     takes_pixels: bool
     rows: Callable[[ConfigDict, Source, int], Sequence[int]] = first_rows
+    test_of_critics: tuple[str, ...] = ()
 
 
 def limits(config: ConfigDict) -> tuple[int, int]:

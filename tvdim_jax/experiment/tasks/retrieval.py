@@ -105,6 +105,7 @@ RETRIEVAL = Task(
     run=_retrieval,
     missing=missing_texts,
     train=(),
-    test=(GLOBAL, EMBEDDING, LOCAL_MAP),
+    test=(GLOBAL, EMBEDDING),
     takes_pixels=False,
+    test_of_critics=(LOCAL_MAP,),
 )
