@@ -62,3 +62,7 @@ def test_clip_and_srcl():
 def test_parts_of_srcl_that_do_not_fit(changes, text):
     with pytest.raises(ValueError, match=text):
         trace(tiny_config(**SRCL | changes))
+
+
+def test_srcl_reads_the_patches_of_the_image_tower_of_clip():
+    assert "train/matching_loss" in trace(tiny_config(**SRCL | {"model__image": "clip_vit_tiny"}))
