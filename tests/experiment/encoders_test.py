@@ -1,9 +1,10 @@
 """Encoders in evaluation mode."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from tests.reference.label_table import TOKENIZER
-from tests.reference.tiny_run import tiny_config
+from tests.reference.tiny_run import SRCL, tiny_config
 from tvdim_jax.experiment.encoders import local_map_height, make_encoders, text_batches
 from tvdim_jax.experiment.model import Model
 from tvdim_jax.features import Features
@@ -61,3 +62,44 @@ def test_the_last_texts_are_filled_up():
     assert last["where"].tolist() == [True, False]
     assert last["image_id"].tolist() == [2, 3]
     assert last["token_ids"].shape == first["token_ids"].shape == (2, 4)
+
+
+def test_projections_and_the_fusion_of_srcl():
+    """Toy nets: the match of a pair is the sum over its image tokens and its text's states."""
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(16, 2, 2, 3)).astype(np.float32)
+
+    def image(params, variables, images, *, train, key):
+        return Features(images.mean((1, 2)), {2: maps}), variables
+
+    def text(params, variables, ids, valid, *, train, key):
+        states = ids[..., None] * params
+        return Features(states[:, 0], {"tokens": states}), variables
+
+    def fusion(params, tokens, valid, images, *, train, key):
+        assert not train
+        sums = (tokens[..., 0] * valid).sum(1) + images.sum((1, 2))
+        return Features(sums[:, None], {})
+
+    model = Model(
+        None,
+        image,
+        text,
+        project_image=lambda params, x: 5 * params * x[:, :2],
+        project_text=lambda params, x: 7 * params * x,
+        fusion=fusion,
+        matching=lambda params, x: jnp.concatenate([-x, params * x], axis=1),
+    )
+    encoders = make_encoders(tiny_config(**SRCL), model, 2.0, {})
+    found = encoders.image({"image": np.zeros((16, 32, 32, 3), np.uint8)})
+    np.testing.assert_allclose(found["embedding"], 10 * np.asarray(found["global"])[:, :2])
+    assert found["image_tokens"].shape == (16, 5, 3)
+    np.testing.assert_array_equal(found["image_tokens"][:, 1:], maps.reshape(16, 4, 3))
+    ids = np.arange(32, dtype=np.int32).reshape(16, 2)
+    batch = {"token_ids": ids, "token_valid": ids % 2 == 0}
+    np.testing.assert_allclose(encoders.text(batch), 28.0 * ids[:, :1])
+    tokens = np.asarray(encoders.fused.tokens(batch))
+    np.testing.assert_allclose(tokens[..., 0], 2.0 * ids)
+    images = np.asarray(found["image_tokens"])[:4]
+    got = encoders.fused.match(tokens[:4], batch["token_valid"][:4], images)
+    np.testing.assert_allclose(got, 2 * (2.0 * ids[:4, 0] + images.sum((1, 2))), rtol=1e-5)
