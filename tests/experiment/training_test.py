@@ -97,7 +97,7 @@ def test_an_evaluation_that_fails_in_training_does_not_end_the_run(tmp_path, mon
 
     monkeypatch.setattr(training, "make_encoders", lambda *_: None)
     monkeypatch.setattr(training, "evaluate", refuse)
-    state = SimpleNamespace(params={}, variables={})
+    state = SimpleNamespace(params={}, variables={"batch_stats": {}})
     training._evaluate_in_training(run, 4, state)
     assert console.file.getvalue() == "step 4: cannot evaluate: no labels\n"
     assert not (run.workdir / "metrics.jsonl").exists()
