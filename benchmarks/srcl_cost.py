@@ -84,7 +84,7 @@ def contrast_bytes(batch: int, queue: int) -> dict[str, int]:
 
 
 def streamed(vectors: Any, sides: Any, queue: Any) -> Any:
-    """The contrast as SRCL has it, loss and metrics; `vectors` replace the embeddings of `sides`."""
+    """The contrast as SRCL has it, with metrics; `vectors` replace the embeddings of `sides`."""
     sides = {name: side | {"embedding": vectors[name]} for name, side in sides.items()}
     regulation = Regulation("similarity_regulated", "softmax", 5.0, False, 1.0, 100)
     return contrast(regulation, sides, queue, temperature=jnp.float32(0.07), step=0, mesh=None)
