@@ -9,6 +9,8 @@ from tvdim_jax.experiment.finetune_protocol import (
     LMI_FROZEN,
     FineTuning,
     check_options,
+    chosen_protocol,
+    default_protocol,
     lmi_protocol,
 )
 from tvdim_jax.models.variants import make_image_encoder
@@ -20,6 +22,18 @@ def test_the_protocol_of_the_lmi_authors():
     assert (frozen.learning_rate, frozen.schedule, frozen.warmup_steps) == (5e-4, "constant", 0)
     assert (frozen.weight_decay, frozen.layer_decay, frozen.batch_statistics) == (0, 1, True)
     assert tuned == frozen._replace(frozen=())
+
+
+def test_a_protocol_by_its_name_and_what_differs_from_it():
+    default = default_protocol(640)
+    assert chosen_protocol("default", 640) == default
+    assert (default.num_steps, default.warmup_steps, default.schedule) == (300, 15, "cosine")
+    assert (default.learning_rate, default.layer_decay, default.frozen) == (1e-3, 0.75, ())
+    assert chosen_protocol("lmi_tuned", 640) == lmi_protocol(640, frozen=False)
+    short = chosen_protocol("lmi_frozen", 641, epochs=2, learning_rate=1e-4)
+    assert short == lmi_protocol(641, frozen=True)._replace(num_steps=22, learning_rate=1e-4)
+    assert chosen_protocol("default", 640, epochs=60).warmup_steps == 30
+    check_options(chosen_protocol("default", 3, epochs=1))
 
 
 def test_the_frozen_parts_are_those_of_the_encoder_below_its_last_stage():

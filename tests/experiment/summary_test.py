@@ -19,7 +19,7 @@ from tvdim_jax.experiment.summary import (
     is_finished,
     mark_finished,
 )
-from tvdim_jax.experiment.tasks import Examples, Outcome
+from tvdim_jax.experiment.tasks import TASK_OF, Examples, Outcome
 from tvdim_jax.train.metrics import append_row, read_rows
 
 RETRIEVAL = {"metrics": {"text_to_image_R@10": 0.4}, "chance": {"text_to_image_R@10": 0.04}}
@@ -42,13 +42,13 @@ def scored(monkeypatch):
         def fake_encoders(config, model, params, variables):
             return (params, variables)
 
-        def fake_evaluate(encoders, splits, tokenizer, config, *, tasks, ledger, with_pixels):
+        def fake_evaluate(encoders, splits, tokenizer, config, **options):
             assert encoders == {
                 "trained": ("params", "stats"),
                 "random initialisation": ("random params", "random stats"),
             }
-            assert with_pixels
-            ledger.record("3.jpg", "missing file")
+            assert options["with_pixels"]
+            options["ledger"].record("3.jpg", "missing file")
             rows = {
                 name: {
                     task: Outcome(dict(result), (examples or {}).get(task, {}))
@@ -177,7 +177,7 @@ def test_a_run_is_finished_once_it_is_marked(tmp_path):
 def test_evaluate_run_names_an_unknown_task_before_it_opens_the_run(tmp_path):
     with pytest.raises(ConfigError) as error:
         evaluate_run(tmp_path / "none", ("knn", "probe"), Console(quiet=True))
-    assert str(error.value) == f"unknown task 'probe', wanted some of {','.join(TASKS)}"
+    assert str(error.value) == f"unknown task 'probe', wanted some of {','.join(TASK_OF)}"
 
 
 def test_a_scenes_run_reads_no_folder(tiny_run, tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tvdim_jax.config.schema import (
+    FINE_TUNINGS,
     OBJECTIVES,
     PAIR_LOSSES,
     SCALES,
@@ -34,6 +35,7 @@ _CHOICES = {
     "objective.sentence_mean": ("flat", "report"),
     "eval.uncertain": ("masked", "positive", "negative"),
     "eval.unmentioned": ("masked", "negative"),
+    "eval.finetune_protocol": FINE_TUNINGS,
 }
 
 # Every number must be above 0, or within these bounds.
@@ -66,7 +68,9 @@ _BOUNDS = {
     ),
     "optimizer.warmup_steps": (0, math.inf),
     "optimizer.clip_norm": (0, math.inf),
-    "eval.every": (0, math.inf),
+    **dict.fromkeys(
+        ("eval.every", "eval.finetune_epochs", "eval.finetune_learning_rate"), (0, math.inf)
+    ),
 }
 
 

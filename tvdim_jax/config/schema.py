@@ -17,7 +17,9 @@ TASKS = (
     "label_fractions",
     "ordinal",
     "pointing",
+    "finetune",
 )
+FINE_TUNINGS = ("default", "lmi_frozen", "lmi_tuned")
 SCHEDULES = ("constant", "cosine", "step")
 SCALES = (1, 5, 7)
 
@@ -125,6 +127,9 @@ _EVAL = {
     "split": "",  # part of the source that is scored; "" is the one for validation
     "uncertain": "masked",  # labels of doubt: masked, positive or negative; findings
     "unmentioned": "masked",  # findings that a report leaves out: masked or negative
+    "finetune_protocol": "default",  # one of FINE_TUNINGS, see docs/training.md; finetune
+    "finetune_epochs": 0,  # passes over the training images; 0: 30, of the lmi protocols 300
+    "finetune_learning_rate": 0.0,  # peak; 0: that of the protocol
     "grades_path": "",  # CSV of severity grades, see docs/lmi.md; ordinal
 }
 

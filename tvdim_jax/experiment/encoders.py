@@ -40,6 +40,20 @@ class Fused(NamedTuple):
     match: Callable[[np.ndarray, np.ndarray, np.ndarray], Any]
 
 
+class Weights(NamedTuple):
+    """What encoders were made of, for a task that trains them further.
+
+    Attributes:
+      model: pure encoder functions.
+      params: of all that the run trains.
+      variables: batch statistics.
+    """
+
+    model: Model
+    params: Any
+    variables: Any
+
+
 class Encoders(NamedTuple):
     """Trained or untrained encoders.
 
@@ -52,6 +66,7 @@ class Encoders(NamedTuple):
         projects texts; None without text.
       critics: parameters of LMI's critics by their names; none for other objectives.
       fused: of SRCL; None for other objectives.
+      weights: None where nothing can be trained.
     """
 
     batch_size: int
@@ -59,6 +74,7 @@ class Encoders(NamedTuple):
     text: Embed | None
     critics: Mapping[str, Any]
     fused: Fused | None = None
+    weights: Weights | None = None
 
 
 def local_map_height(config: ConfigDict) -> int:
@@ -80,19 +96,20 @@ def make_encoders(config: ConfigDict, model: Model, params: Any, variables: Any)
     rows, whole = split_over_data(mesh), replicated(mesh)
     params, variables = jax.device_put((params, variables), whole)
     critics = params["critics"] if uses_sentences(config) else {}
+    weights = Weights(model, params, variables)
 
     def image(batch: Mapping[str, Any]) -> dict[str, jax.Array]:
         return embed_image(params, variables, jax.device_put(batch["image"], rows))
 
     if embed_text is None:
-        return Encoders(batch_size, image, None, critics)
+        return Encoders(batch_size, image, None, critics, weights=weights)
 
     def text(batch: Mapping[str, Any]) -> jax.Array:
         ids, valid = jax.device_put((batch["token_ids"], batch["token_valid"]), rows)
         return embed_text(params, variables, ids, valid)
 
     if model.fusion is None:
-        return Encoders(batch_size, image, text, critics)
+        return Encoders(batch_size, image, text, critics, weights=weights)
     read_tokens, match_pairs = _compiled_fusion(model)
 
     def tokens(batch: Mapping[str, Any]) -> jax.Array:
@@ -100,7 +117,7 @@ def make_encoders(config: ConfigDict, model: Model, params: Any, variables: Any)
         return read_tokens(params, variables, ids, valid)
 
     fused = Fused(tokens, functools.partial(match_pairs, params))
-    return Encoders(batch_size, image, text, critics, fused)
+    return Encoders(batch_size, image, text, critics, fused, weights)
 
 
 @functools.lru_cache(maxsize=1)  # one compilation serves all evaluations of a run

@@ -53,6 +53,7 @@ def evaluate(
     tasks: Sequence[str],
     ledger: BadExamples | None = None,
     with_pixels: bool = False,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Evaluation:
     """Runs the tasks on the features of some encoders, and of pixels.
 
@@ -64,6 +65,7 @@ def evaluate(
       tasks: keys of `TASK_OF`.
       ledger: gets the images that could not be read and do not count.
       with_pixels: also scores PIXELS, by the tasks that take them.
+      report: gets a line of progress now and then, from tasks that take long.
 
     Returns:
       What the tasks found; nothing is read for those that miss something.
@@ -94,7 +96,8 @@ def evaluate(
             wanted = _rows_of(each, config, splits)
             for name in encoders if task not in of_pixels else test:
                 own = _taken(train[name], wanted[0]), _taken(test[name], wanted[1])
-                context = Context(config, splits, *own, encoders.get(name), tokenizer)
+                named = _prefixed(report, f"{task}, {name}: ")
+                context = Context(config, splits, *own, encoders.get(name), tokenizer, named)
                 rows[name][task] = each.run(context)
     except ValueError as error:
         raise EvaluationError(f"cannot evaluate: {error}") from error
@@ -212,6 +215,10 @@ def read_images(
     for (name, kind), each in features.items():
         found[name].features[kind] = each
     return found
+
+
+def _prefixed(report: Callable[[str], None], prefix: str) -> Callable[[str], None]:
+    return lambda line: report(prefix + line)
 
 
 def _of_pixels(embed: Callable[[np.ndarray], np.ndarray]) -> Embed:

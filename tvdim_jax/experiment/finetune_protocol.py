@@ -1,4 +1,4 @@
-"""How a fine-tuning trains: its options, what is recorded, the protocol of the LMI authors."""
+"""How a fine-tuning trains: its options, what is recorded, the protocols to choose from."""
 
 import math
 from typing import Literal, NamedTuple
@@ -90,6 +90,42 @@ def lmi_protocol(num_train: int, *, frozen: bool) -> FineTuning:
         schedule="constant",
         frozen=LMI_FROZEN if frozen else (),
     )
+
+
+def default_protocol(num_train: int) -> FineTuning:
+    """A training for any of our encoders: 30 epochs of 64 images, all parts.
+
+    Adam at 1e-3, warmed up in the first twentieth of the updates and falling by a cosine; each
+    layer learns at 0.75 of the rate of the next one, as is usual for transformers (He et al. 2022,
+    arXiv 2111.06377).
+
+    Args:
+      num_train: training images.
+    """
+    num_steps = 30 * math.ceil(num_train / 64)
+    return FineTuning(num_steps, learning_rate=1e-3, warmup_steps=num_steps // 20, layer_decay=0.75)
+
+
+def chosen_protocol(
+    name: str, num_train: int, *, epochs: int = 0, learning_rate: float = 0.0
+) -> FineTuning:
+    """The protocol of a name, with what is to differ from it.
+
+    Args:
+      name: "default", "lmi_frozen" or "lmi_tuned".
+      num_train: training images.
+      epochs: passes over them; 0 takes those of the protocol.
+      learning_rate: peak; 0 takes that of the protocol.
+    """
+    if name == "default":
+        options = default_protocol(num_train)
+    else:
+        options = lmi_protocol(num_train, frozen=name == "lmi_frozen")
+    if epochs:
+        num_steps = epochs * math.ceil(num_train / options.batch_size)
+        warmup_steps = num_steps * options.warmup_steps // options.num_steps
+        options = options._replace(num_steps=num_steps, warmup_steps=warmup_steps)
+    return options._replace(learning_rate=learning_rate) if learning_rate else options
 
 
 def check_options(options: FineTuning) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,16 @@ def evaluate_and_report(
         name: make_encoders(config, model, *trees)
         for name, trees in ((TRAINED, trained), (UNTRAINED, untrained))
     }
-    with console.status("evaluating"):
+    with console.status("evaluating") as status:
         found = evaluate(
-            encoders, splits, tokenizer, config, tasks=tasks, ledger=ledger, with_pixels=True
+            encoders,
+            splits,
+            tokenizer,
+            config,
+            tasks=tasks,
+            ledger=ledger,
+            with_pixels=True,
+            report=status.update if console.is_terminal else partial(_print_line, console),
         )
     ledger.flush()
     rows = {
@@ -139,7 +147,11 @@ def _print(console: Console, tables: Sequence[Table | None], lines: Sequence[str
     for table in filter(None, tables):
         console.print(table)
     for line in lines:
-        console.print(line, highlight=False, soft_wrap=True)
+        _print_line(console, line)
+
+
+def _print_line(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def _reasons(missing: Mapping[str, str]) -> list[str]:

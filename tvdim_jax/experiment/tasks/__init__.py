@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from tvdim_jax.experiment.tasks.base import Context, Examples, Images, Outcome, Result, Task
 from tvdim_jax.experiment.tasks.findings import FINDINGS
+from tvdim_jax.experiment.tasks.finetune import FINETUNE
 from tvdim_jax.experiment.tasks.label_fractions import LABEL_FRACTIONS
 from tvdim_jax.experiment.tasks.labels import KNN, LINEAR_PROBE
 from tvdim_jax.experiment.tasks.ordinal import ORDINAL
@@ -23,6 +24,7 @@ TASK_OF: Mapping[str, Task] = {
     "label_fractions": LABEL_FRACTIONS,
     "ordinal": ORDINAL,
     "pointing": POINTING,
+    "finetune": FINETUNE,
 }
 
 __all__ = ["TASK_OF", "Context", "Examples", "Images", "Outcome", "Result", "Task"]

@@ -37,6 +37,7 @@ class Context(NamedTuple):
       test: what it is scored on.
       encoders: for features of texts and for critics; None for features that no encoder made.
       tokenizer: of the run; None without text.
+      report: gets a line of progress now and then, from tasks that take long.
     """
 
     config: ConfigDict
@@ -45,6 +46,7 @@ class Context(NamedTuple):
     test: Images
     encoders: Encoders | None
     tokenizer: Tokenizer | None
+    report: Callable[[str], None] = lambda _: None
 
 
 class Examples(NamedTuple):

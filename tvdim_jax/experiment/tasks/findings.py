@@ -109,31 +109,45 @@ def _findings(context: Context) -> Outcome:
         result["metrics"][metric_name(kind, found.metric)] = found.value
         result["details"][kind] = {**found.aucs, "mean": found.value}
         result[kind] = {**found._asdict(), "probe": probe._asdict()}
-        examples[kind] = _examples(context.test.rows, names, logits, scored, found)
-    result["counts"] = {
-        name: {
-            "positive": found.num_positive[name],
-            "negative": found.num_negative[name],
-            "masked": found.num_masked[name],
-        }
-        for name in names
+        known = scored.labels, np.asarray(scored.where)
+        examples[kind] = examples_of(context.test.rows, logits, known, found)
+    return Outcome(result | counts_and_note(found), examples)
+
+
+def counts_and_note(found: FindingsResult) -> Result:
+    """What stands beside the AUROCs and below them."""
+    columns = {
+        "positive": found.num_positive,
+        "negative": found.num_negative,
+        "masked": found.num_masked,
     }
-    result["note"] = f"AUROC; {policy_text(policy)}; {found.num_test:,} images"
-    return Outcome(result, examples)
+    policy = policy_text(LabelPolicy(found.uncertain, found.unmentioned))
+    return {
+        "counts": {
+            name: {column: numbers[name] for column, numbers in columns.items()}
+            for name in found.aucs
+        },
+        "note": f"AUROC; {policy}; {found.num_test:,} images",
+    }
 
 
-def _examples(
+def examples_of(
     rows: np.ndarray,
-    names: Sequence[str],
     logits: np.ndarray,
-    scored: LabelledFeatures,
+    known: tuple[np.ndarray, np.ndarray],
     found: FindingsResult,
 ) -> Examples:
-    """Those of the findings that have an AUROC."""
-    kept = [number for number, name in enumerate(names) if found.aucs[name] is not None]
-    where = np.asarray(scored.where)
-    columns = (array[:, kept] for array in (logits, scored.labels, where))
-    return Examples(rows, tuple(names[number] for number in kept), *columns)
+    """Those of the findings that have an AUROC.
+
+    Args:
+      rows: int64 `[n]`, images.
+      logits: `[n, C]`.
+      known: bool `[n, C]` twice, labels and where they count, see `apply_policy`.
+      found: of these.
+    """
+    kept = [number for number, auc in enumerate(found.aucs.values()) if auc is not None]
+    columns = (array[:, kept] for array in (logits, *known))
+    return Examples(rows, tuple(np.array([*found.aucs])[kept].tolist()), *columns)
 
 
 FINDINGS = Task(
