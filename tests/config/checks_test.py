@@ -29,6 +29,8 @@ CHOICES = {
     "objective.sentence_mean": ("flat", "report"),
     "model.dtype": ("float32", "bfloat16"),
     "augment": ("cifar", "stl", "imagenet", "captions"),
+    "eval.finetune_protocol": schema.FINE_TUNINGS,
+    "eval.templates": [(), ("a {}",), ("{}", "an x-ray of {}")],
     "eval.tasks": [(task,) for task in schema.TASKS],
     "objective.scales": [(scale,) for scale in schema.SCALES],
 }
@@ -63,6 +65,7 @@ def test_every_choice_passes(name):
         ("model.dtype", "float16", r"'float16', wanted one of \['float32', 'bfloat16'\]"),
         ("augment", "mnist", r"'mnist', wanted one of \['cifar', 'stl', 'imagenet', 'captions'"),
         ("eval.tasks", ("knn", "nope"), r"\('knn', 'nope'\), wanted some of"),
+        ("eval.templates", ("a {}", "a {} {}"), r"\('a \{\}', 'a \{\} \{\}'\), wanted texts with"),
         ("objective.scales", (1, 2), r"\(1, 2\), wanted some of \(1, 5, 7\)"),
         ("objective.scales", (), r"\(\), wanted some of \(1, 5, 7\)"),
         ("objective.negatives", "0", r"'0', wanted 'all', 'hardest' or a number"),
@@ -109,6 +112,8 @@ LOW_AND_HIGH = {
     "optimizer.clip_norm": (-0.01, 0.0, None),
     "train.batch_size": (1, 2, None),
     "eval.every": (-1, 0, None),
+    "eval.finetune_epochs": (-1, 0, None),
+    "eval.finetune_learning_rate": (-1e-9, 0.0, None),
 }
 NUMBERS = [
     name for name, value in flat_fields(config.default()).items() if type(value) in (int, float)

@@ -18,6 +18,9 @@ TASKS = (
     "ordinal",
     "pointing",
     "finetune",
+    "few_shot",
+    "zero_shot",
+    "sgd_probe",
 )
 FINE_TUNINGS = ("default", "lmi_frozen", "lmi_tuned")
 SCHEDULES = ("constant", "cosine", "step")
@@ -130,6 +133,7 @@ _EVAL = {
     "finetune_protocol": "default",  # one of FINE_TUNINGS, see docs/training.md; finetune
     "finetune_epochs": 0,  # passes over the training images; 0: 30, of the lmi protocols 300
     "finetune_learning_rate": 0.0,  # peak; 0: that of the protocol
+    "templates": (),  # texts with one {} for the class name; (): those of evals/zero_shot.py
     "grades_path": "",  # CSV of severity grades, see docs/lmi.md; ordinal
 }
 

@@ -85,6 +85,17 @@ def evaluate(
       ValueError: labels beyond the names, templates without a place for the name, or features that
         are not finite or of another width.
     """
+    return predict(test, embed_texts, class_names, templates=templates)[0]
+
+
+def predict(
+    test: LabelledFeatures,
+    embed_texts: Callable[[Sequence[str]], np.ndarray],
+    class_names: Sequence[str],
+    *,
+    templates: Sequence[str] = PHOTO_TEMPLATES,
+) -> tuple[ZeroShotResult, np.ndarray]:
+    """`evaluate`, and the cosine of every image with every class, float32 `[n, C]`."""
     texts = class_features(embed_texts, class_names, templates)
     num_classes = len(class_names)
     check_pair(test, test)
@@ -93,7 +104,7 @@ def evaluate(
     score = score_predictions(scores, test)
     one_label = test.labels.ndim == 1
     best = scores.argmax(axis=1)
-    return ZeroShotResult(
+    result = ZeroShotResult(
         metric=score.metric,
         value=score.value,
         top_5_accuracy=(
@@ -106,6 +117,7 @@ def evaluate(
         class_names=tuple(class_names),
         templates=tuple(templates),
     )
+    return result, scores
 
 
 def class_features(

@@ -2,17 +2,7 @@
 
 from tests.reference.label_table import Table
 from tests.reference.tiny_run import tiny_config
-from tvdim_jax import config
-from tvdim_jax.experiment.tasks import TASK_OF
 from tvdim_jax.experiment.tasks.base import first_rows, limits, metric_name, record
-
-
-def test_every_task_of_the_config_is_there_and_says_what_it_does():
-    assert tuple(TASK_OF) == config.TASKS
-    for task in TASK_OF.values():
-        assert 20 < len(task.does) < 80
-        assert "\n" not in task.does
-        assert task.test
 
 
 def test_the_rows_that_are_read():

@@ -28,11 +28,13 @@ def test_one_part_has_one_label_a_row_and_the_other_several():
     train, test = Table(40, labels=several), Table(40, labels=halves(40))
     for parts in ((train, test), (test, train)):
         results = score(*parts)
-        assert set(results["linear_probe"]["metrics"]) == {"mean_auc"}
+        assert set(results["linear_probe"]["metrics"]) == {"mean_auc", "mAP"}
+        assert set(results["knn"]["metrics"]) == {"mean_auc"}
         assert results["linear_probe"]["num_classes"] == 3  # any, high, low
         # "any" is in one part only: it has no negative or no positive in the other.
         assert results["linear_probe"]["classes_skipped"] == (0,)
         assert results["linear_probe"]["metrics"]["mean_auc"] > 0.95
+        assert results["linear_probe"]["metrics"]["mAP"] > 0.9  # "any" would be 0.5
         assert results["knn"]["metrics"]["mean_auc"] > 0.95
 
 

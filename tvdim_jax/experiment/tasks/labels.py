@@ -5,6 +5,7 @@ from ml_collections import ConfigDict
 
 from tvdim_jax.data.eval_batches import class_names, labels_matrix
 from tvdim_jax.evals import knn, linear_probe
+from tvdim_jax.evals.average_precision import mean_average_precision
 from tvdim_jax.evals.label_policy import LabelPolicy, policy_text
 from tvdim_jax.evals.labelled import LabelledFeatures
 from tvdim_jax.experiment.data import Splits
@@ -43,7 +44,7 @@ def labelled_parts(
         LabelledFeatures(images.features[kind], *labels_matrix(source, part, names))
         for images, source, part in zip((train, test), splits, rows, strict=True)
     )
-    if not (_has_one_label(fitted) and _has_one_label(scored)):
+    if not (has_one_label(fitted) and has_one_label(scored)):
         return fitted, scored
     fitted, scored = (
         LabelledFeatures(part.features, part.labels.argmax(axis=1)) for part in (fitted, scored)
@@ -51,7 +52,7 @@ def labelled_parts(
     return fitted, scored
 
 
-def _has_one_label(part: LabelledFeatures) -> bool:
+def has_one_label(part: LabelledFeatures) -> bool:
     """Whether each image has exactly one label, known for sure: a classification."""
     return bool((part.labels.sum(axis=1) == 1).all() and np.all(part.where))
 
@@ -72,6 +73,9 @@ def _linear_probe(context: Context) -> Outcome:
         right = (logits.argmax(axis=1) == scored.labels)[:, None]
         right_or_wrong = Examples(rows, ("accuracy",), right, None, np.ones_like(right))
         return Outcome(result, {"global": right_or_wrong})
+    result["metrics"]["mAP"] = mean_average_precision(
+        logits, scored.labels, scored.where, classes_skipped=probe.classes_skipped
+    )
     result["note"] = policy_text(LabelPolicy("masked", "negative"))
     return Outcome(result, {})
 
