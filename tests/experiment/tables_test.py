@@ -4,7 +4,13 @@ import io
 
 from rich.console import Console
 
-from tvdim_jax.experiment.tables import comparison_table, details_table, notes, results_table
+from tvdim_jax.experiment.tables import (
+    comparison_table,
+    details_table,
+    notes,
+    numbers_table,
+    results_table,
+)
 
 RETRIEVAL = {
     "metrics": {
@@ -124,3 +130,21 @@ def test_differences():
     assert head == ["a", "b", "difference", "interval"]
     assert section == ["findings,", "local", "mean"]
     assert row == ["mean", "80.0", "70.0", "+10.0", "-2.5", "to", "+20.0"]
+
+
+def test_numbers_that_are_no_shares_are_a_table_of_their_own():
+    def result(nats):
+        part = {"InfoNCE": [nats, 1.0, None], "image_effective_rank": 7.125}
+        return {"metrics": {"x": nats}, "numbers": {"nats, 95 % interval": part}}
+
+    rows = {"trained": {"mi": result(2.5)}, "untrained": {"mi": result(None)}, "pixels": {}}
+    assert results_table(rows, "photos") is None
+    title, head, _, *body = lines_of(numbers_table(rows, "photos"))
+    assert title == ["photos:", "numbers"]
+    assert head == ["trained", "untrained"]
+    assert [" ".join(line) for line in body] == [
+        "mi, nats, 95 % interval",
+        "InfoNCE 2.50 (1.00 to -) - (1.00 to -)",
+        "image effective rank 7.12 7.12",
+    ]
+    assert numbers_table({"trained": {"knn": probe(0.5)}}, "x") is None

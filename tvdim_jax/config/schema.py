@@ -21,6 +21,7 @@ TASKS = (
     "few_shot",
     "zero_shot",
     "sgd_probe",
+    "mi",
 )
 FINE_TUNINGS = ("default", "lmi_frozen", "lmi_tuned")
 SCHEDULES = ("constant", "cosine", "step")

@@ -28,6 +28,7 @@ from tvdim_jax.experiment.tables import (
     comparison_table,
     details_table,
     notes,
+    numbers_table,
     results_table,
 )
 from tvdim_jax.experiment.tasks import Outcome
@@ -113,7 +114,7 @@ def evaluate_and_report(
     metrics.append_row(
         run_folder.metrics_path(workdir), {"step": step, **of_trained, "perf/eval_seconds": seconds}
     )
-    tables = [results_table(rows, set_name), details_table(rows, set_name)]
+    tables = [table(rows, set_name) for table in (results_table, details_table, numbers_table)]
     if differences and against is not None:
         tables.append(comparison_table(differences, (workdir.name, against.name)))
     _print(console, tables, [*notes(rows[TRAINED]), *_reasons(found.missing)])

@@ -20,7 +20,7 @@ _COUNTS = ("positive", "negative")
 
 
 def results_table(rows: Rows, set_name: str) -> Table | None:
-    """One row per kind of features, one column per metric of the tasks without details.
+    """One row per kind of features, one column per metric of the tasks without tables of their own.
 
     Returns:
       None where there is no such task.
@@ -29,7 +29,8 @@ def results_table(rows: Rows, set_name: str) -> Table | None:
         (task, name)
         for task, result in rows[TRAINED].items()
         for name in result["metrics"]
-        if "details" not in result and (task != "retrieval" or name.endswith("R@10"))
+        if not {"details", "numbers"} & set(result)
+        and (task != "retrieval" or name.endswith("R@10"))
     ]
     if not columns:
         return None
@@ -66,6 +67,32 @@ def details_table(rows: Rows, set_name: str) -> Table | None:
     for task in tasks:
         for cells in _sections(rows, task):
             table.add_row(*cells)
+    return table
+
+
+def numbers_table(rows: Rows, set_name: str) -> Table | None:
+    """One row per number that is no share, such as nats, one column per kind of features.
+
+    Returns:
+      None where no task has such numbers.
+    """
+    tasks = [task for task, result in rows[TRAINED].items() if "numbers" in result]
+    if not tasks:
+        return None
+    scored = {name: results for name, results in rows.items() if set(tasks) & set(results)}
+    table = _new_table(f"{set_name}: numbers")
+    table.add_column("", no_wrap=True)
+    for features in scored:
+        table.add_column(features, justify="right", no_wrap=True)
+    for task in tasks:
+        for part, values in rows[TRAINED][task]["numbers"].items():
+            table.add_row(f"{task}, {part}")
+            for name in values:
+                found = [
+                    results.get(task, {}).get("numbers", {}).get(part, {}).get(name)
+                    for results in scored.values()
+                ]
+                table.add_row(f"  {name.replace('_', ' ')}", *map(_number, found))
     return table
 
 
@@ -121,6 +148,13 @@ def comparison_table(
 
 def _new_table(title: str) -> Table:
     return Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, list):
+        middle, low, high = map(_number, value)
+        return f"{middle} ({low} to {high})"
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _percent(value: float | None) -> str:

@@ -41,7 +41,7 @@ def test_a_rare_class_limits_k():
     splits = Splits(train, Table(30, labels=halves(30)))
     result = FEW_SHOT.run(Context(tiny_config(), splits, images(40), images(30), None, None)).result
     assert list(result["details"]) == ["1 a class", "5 a class"]
-    assert result["note"].endswith("; 10 not scored, as the rarest class has 6 training images")
+    assert result["note"].endswith("; not scored with 10, as a class has 6 images")
 
 
 def test_what_is_missing():

@@ -74,8 +74,9 @@ class Outcome(NamedTuple):
     Attributes:
       result: JSON: "metrics", name -> number, and the protocol. "chance" has the keys of the
         metrics, where a random order is worth something known. What stands in a table of its own:
-        "details", part -> row -> number or None; "counts", row -> what is counted -> number;
-        "note", a line below.
+        "details", part -> row -> number or None, shares; "counts", row -> what is counted ->
+        number; "numbers", part -> row -> number or its value and interval, no shares; "note", a
+        line below.
       examples: by a name of their own, such as the kind of features; may be empty.
     """
 

@@ -8,6 +8,7 @@ from tvdim_jax.experiment.tasks.findings import FINDINGS
 from tvdim_jax.experiment.tasks.finetune import FINETUNE
 from tvdim_jax.experiment.tasks.label_fractions import LABEL_FRACTIONS
 from tvdim_jax.experiment.tasks.labels import KNN, LINEAR_PROBE
+from tvdim_jax.experiment.tasks.mi import MI
 from tvdim_jax.experiment.tasks.ordinal import ORDINAL
 from tvdim_jax.experiment.tasks.pointing import POINTING
 from tvdim_jax.experiment.tasks.reranking import RERANKING
@@ -28,4 +29,5 @@ TASK_OF: Mapping[str, Task] = {
     "few_shot": FEW_SHOT,
     "zero_shot": ZERO_SHOT,
     "sgd_probe": SGD_PROBE,
+    "mi": MI,
 }

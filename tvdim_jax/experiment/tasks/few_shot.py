@@ -49,15 +49,12 @@ def _few_shot(context: Context) -> Outcome:
             "interval from": each.low,
             "to": each.high,
         }
-    left_out = "".join(
-        f"; {k} not scored, as the rarest class has {counts.min()} training images"
-        for k in SHOTS
-        if k not in shots
-    )
     result["note"] = (
         f"mean and its 95 % interval over {NUM_DRAWS} draws of the images that are learned from; "
-        f"chance {1 / len(classes):.1%}{left_out}"
+        f"chance {1 / len(classes):.1%}"
     )
+    if left_out := ", ".join(str(k) for k in SHOTS if k not in shots):
+        result["note"] += f"; not scored with {left_out}, as a class has {counts.min()} images"
     return Outcome(result, {})
 
 
