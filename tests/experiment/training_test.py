@@ -11,6 +11,7 @@ from rich.console import Console
 
 from tests.reference.tiny_run import tiny_config
 from tvdim_jax.config import ConfigError
+from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.errors import DataError
 from tvdim_jax.experiment import training
 from tvdim_jax.experiment.evaluation import EvaluationError
@@ -19,8 +20,13 @@ from tvdim_jax.experiment.training import (
     open_run,
     run_training,
 )
+from tvdim_jax.train.alarms import NUM_ROWS, Alarms
 from tvdim_jax.train.metrics import read_rows
 
+METRICS = (
+    *("train/loss", "train/loss_over_log_n", "train/nonfinite_steps"),
+    *("perf/steps_per_second", "perf/examples_per_second", "perf/data_wait_fraction"),
+)
 QUIET = Console(quiet=True)
 
 
@@ -115,3 +121,20 @@ def test_a_run_logs_every_step_and_counts_its_bad_examples(tiny_run):
     assert len(digits) == 16
     assert json.loads((workdir / "config.json").read_text())["train"]["num_steps"] == 6
     assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["3", "6"]
+
+
+def test_a_loss_that_stays_at_chance_is_said_once(tmp_path):
+    console = Console(file=io.StringIO(), width=300)
+    run = SimpleNamespace(
+        config=tiny_config(), splits=SimpleNamespace(train=range(64)), workdir=tmp_path
+    )
+    run.console = console
+    alarms, row = Alarms(), dict.fromkeys(METRICS, 1.0)
+    for step in range(1, 2 * NUM_ROWS):
+        training._log(
+            run, step, row, ledger=BadExamples(), alarms=alarms, update_status=lambda line: None
+        )
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == 2 * NUM_ROWS  # a line each, and one more
+    assert lines[NUM_ROWS].startswith("warning: the loss of images and texts has been within 2 %")
+    assert len(read_rows(tmp_path / "metrics.jsonl")) == 2 * NUM_ROWS - 1

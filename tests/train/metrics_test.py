@@ -143,6 +143,20 @@ ROW = {
         (
             5,
             9,
+            {
+                "train/loss_over_log_n": 0.9876,
+                "train/positive_score": 0.5,
+                "train/hardest_negative_score": -0.1234,
+                "train/temperature": 0.07,
+            },
+            (
+                "step 5/9  loss 2.346  loss/log N 0.988  positive 0.5  hardest negative -0.123  "
+                "temperature 0.07  1,234 examples/s  eta 0:00:01"
+            ),
+        ),
+        (
+            5,
+            9,
             {"perf/data_wait_fraction": 0.21},
             "step 5/9  loss 2.346  1,234 examples/s  21% waiting for data  eta 0:00:01",
         ),

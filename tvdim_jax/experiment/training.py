@@ -34,6 +34,7 @@ from tvdim_jax.experiment.tables import TRAINED
 from tvdim_jax.experiment.teacher import Teacher, check_vocabulary, open_teacher, with_teacher
 from tvdim_jax.experiment.trace import trace
 from tvdim_jax.train import digest, metrics, sharding
+from tvdim_jax.train.alarms import Alarms
 from tvdim_jax.train.checkpoint import Checkpoints
 from tvdim_jax.train.loop import Hooks, train
 from tvdim_jax.train.state import TrainState
@@ -178,8 +179,11 @@ def _train(
     with closing(stream), closing(ledger), stop_on_signal() as told_to_stop:
         step_fn = _compile(run, state, tx)
         with run.console.status("training") as status:
+            alarms = Alarms()
             hooks = Hooks(
-                log=lambda step, values: _log(run, step, values, ledger, status.update),
+                log=lambda step, values: _log(
+                    run, step, values, ledger=ledger, alarms=alarms, update_status=status.update
+                ),
                 save=checkpoints.save,
                 evaluate=lambda step, state: _evaluate_in_training(run, step, state),
                 should_stop=lambda step: told_to_stop() or checkpoints.preempted(step),
@@ -230,7 +234,9 @@ def _log(
     run: Run,
     step: int,
     values: Mapping[str, float],
+    *,
     ledger: BadExamples,
+    alarms: Alarms,
     update_status: Callable[[str], None],
 ) -> None:
     # All processes count together, so that they all go on or all stop.
@@ -246,6 +252,8 @@ def _log(
         update_status(line)
     else:
         run.console.print(line, highlight=False, soft_wrap=True)
+    for warning in alarms.warnings(values):
+        run.console.print(warning, highlight=False, soft_wrap=True)
 
 
 def _evaluate_in_training(run: Run, step: int, state: TrainState) -> None:

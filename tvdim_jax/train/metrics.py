@@ -8,6 +8,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+# What stands in the progress line where an objective has it.
+_WATCHED = {
+    "train/loss_over_log_n": "loss/log N",
+    "train/positive_score": "positive",
+    "train/hardest_negative_score": "hardest negative",
+    "train/temperature": "temperature",
+}
+
 
 class StepTimer:
     """Examples per second and the share of time spent waiting for data, between two log rows.
@@ -88,13 +96,16 @@ def read_rows(path: Path) -> list[dict[str, float | None]]:
 
 
 def progress_line(step: int, num_steps: int, metrics: Mapping[str, float]) -> str:
-    """One line: step, loss, MI, examples per second, time left as hours:minutes:seconds."""
+    """One line: step, loss, MI, what tells why a loss is flat, examples per second, time left."""
     left = (num_steps - step) / max(metrics["perf/steps_per_second"], 1e-9)
     parts = [f"step {step:>{len(str(num_steps))}}/{num_steps}", f"loss {metrics['train/loss']:.3f}"]
     for name, value in metrics.items():
         if name.startswith("train/mi_") and name.endswith("_nats"):
             pair = name.removeprefix("train/mi_").removesuffix("_nats").replace("_", "-")
             parts.append(f"{pair} MI {value:.2f} nats")
+    for name, text in _WATCHED.items():
+        if name in metrics:
+            parts.append(f"{text} {metrics[name]:.3g}")
     parts.append(f"{metrics['perf/examples_per_second']:,.0f} examples/s")
     if metrics["perf/data_wait_fraction"] > 0.2:
         parts.append(f"{metrics['perf/data_wait_fraction']:.0%} waiting for data")
