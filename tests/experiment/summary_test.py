@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.reference.tiny_run import tiny_config
-from tvdim_jax.config import TASKS, ConfigError
+from tvdim_jax.config import ConfigError
 from tvdim_jax.experiment import summary
 from tvdim_jax.experiment.data import make_splits
 from tvdim_jax.experiment.evaluation import Evaluation
