@@ -43,7 +43,7 @@ def test_answers_follow_their_questions(tmp_path):
         np.testing.assert_array_equal(first["answer_token_ids"][place, 0], wanted)
         assert ANSWERS.decode(wanted)[-1] == "[SEP]"
         np.testing.assert_allclose(first["answer_weight"][place].sum(), 1)
-        wanted = TOKENIZER.encode(vqa.questions.captions(row))[0][0]
+        wanted = TOKENIZER.encode(vqa.captions(row))[0][0]
         np.testing.assert_array_equal(first["token_ids"][place], wanted)
     stream = make_answers(vqa, TOKENIZER, ANSWERS, ledger=BadExamples(), start_step=1)
     (again,) = take(stream, 1)
@@ -69,11 +69,11 @@ def test_pairs_stay_together_and_half_a_pair_is_masked(tmp_path):
         for place, row in enumerate(batch["image_id"]):
             masked += not batch["where"][place]
             if not batch["where"][place]:
-                assert "dev-0-0-" in pairs.left.example_id(row)
+                assert "dev-0-0-" in pairs.example_id(row)
                 assert batch["label"][place] == 0
                 continue
             assert batch["label"][place] == (rows[row - 1]["label"] == "True")
-            for side, source in enumerate((pairs.left, pairs.right)):
+            for side, source in enumerate((pairs, pairs.right)):
                 wanted = source.read_image(row).mean(axis=(0, 1))
                 np.testing.assert_allclose(
                     batch["image"][place, side].mean(axis=(0, 1)), wanted, atol=1
@@ -92,7 +92,7 @@ def test_evaluation_takes_each_row_once(tmp_path):
     labels = np.concatenate([batch["label"] for batch in batches])
     assert labels[where].tolist() == list(pairs.labels[3:])
     tokens = np.concatenate([batch["token_ids"] for batch in batches])
-    wanted = TOKENIZER.encode([pairs.left.captions(row)[0] for row in range(1, 17)])[0]
+    wanted = TOKENIZER.encode([pairs.captions(row)[0] for row in range(1, 17)])[0]
     np.testing.assert_array_equal(tokens[1:17], wanted)
 
     write_vqa(tmp_path, part="test2015", num_images=2)

@@ -59,7 +59,7 @@ def make_answer_stream(
         given = [questions.answers[row] for row in batch["image_id"]]
         return batch | encode_answers(given, answer_tokenizer)
 
-    return JoinedStream([make_train_stream(questions.questions, tokenizer, **options)], join)
+    return JoinedStream([make_train_stream(questions, tokenizer, **options)], join)
 
 
 def make_pair_stream(pairs: NlvrSet, tokenizer: Tokenizer, **options: Any) -> JoinedStream:
@@ -77,7 +77,7 @@ def make_pair_stream(pairs: NlvrSet, tokenizer: Tokenizer, **options: Any) -> Jo
       Batches of `make_train_stream` whose "image" is uint8 [B, 2, S, S, 3], with "label" int32 [B]
       (1 = the sentence is true). Close it.
     """
-    left = make_train_stream(pairs.left, tokenizer, **options)
+    left = make_train_stream(pairs, tokenizer, **options)
     right = make_train_stream(pairs.right, None, **options)
     return JoinedStream([left, right], lambda one, other: _joined(one, other, pairs))
 
@@ -93,8 +93,8 @@ def answer_eval_batches(questions: VqaSet, tokenizer: Tokenizer, **options: Any)
     Yields:
       The batches of `make_eval_batches`, with "token_ids" and "token_valid" [B, T].
     """
-    for batch in make_eval_batches(questions.questions, **options):
-        yield batch | _texts(questions.questions, batch["image_id"], tokenizer)
+    for batch in make_eval_batches(questions, **options):
+        yield batch | _texts(questions, batch["image_id"], tokenizer)
 
 
 def pair_eval_batches(pairs: NlvrSet, tokenizer: Tokenizer, **options: Any) -> Iterator[Batch]:
@@ -109,9 +109,9 @@ def pair_eval_batches(pairs: NlvrSet, tokenizer: Tokenizer, **options: Any) -> I
       The batches of `make_eval_batches`, "image" [B, 2, S, S, 3], with "token_ids" and
       "token_valid" [B, T] and "label" int32 [B].
     """
-    sides = (make_eval_batches(side, **options) for side in (pairs.left, pairs.right))
+    sides = (make_eval_batches(side, **options) for side in (pairs, pairs.right))
     for left, right in zip(*sides, strict=True):
-        yield _joined(left, right, pairs) | _texts(pairs.left, left["image_id"], tokenizer)
+        yield _joined(left, right, pairs) | _texts(pairs, left["image_id"], tokenizer)
 
 
 def _joined(left: Batch, right: Batch, pairs: NlvrSet) -> Batch:

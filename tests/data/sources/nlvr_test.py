@@ -17,13 +17,13 @@ def colour_of(image):
 def test_pairs_sentences_and_labels(tmp_path, split):
     rows = write_nlvr(tmp_path, split=split)
     pairs = read_nlvr(tmp_path, split)
-    assert len(pairs.left) == len(pairs.right) == len(pairs.labels) == len(rows) == 16
+    assert len(pairs) == len(pairs.right) == len(pairs.labels) == len(rows) == 16
     assert set(pairs.labels) == {0, 1}
     differ = 0
     for index, row in enumerate(rows):
-        assert pairs.left.captions(index) == pairs.right.captions(index) == [row["sentence"]]
-        assert pairs.left.example_id(index) == row["identifier"]
-        left, right = (colour_of(side.read_image(index)) for side in (pairs.left, pairs.right))
+        assert pairs.captions(index) == pairs.right.captions(index) == [row["sentence"]]
+        assert pairs.example_id(index) == row["identifier"]
+        left, right = (colour_of(side.read_image(index)) for side in (pairs, pairs.right))
         seen = {"The left": left == row["sentence"].split()[-1].strip("."),
                 "Both ima": left == right == row["sentence"].split()[-1].strip(".")}  # fmt: skip
         assert seen[row["sentence"][:8]] == pairs.labels[index] == (row["label"] == "True")
@@ -56,8 +56,8 @@ def test_bad_lines_are_bad_examples(tmp_path):
     assert len(pairs.labels) == 18
     bad = [row for row, label in enumerate(pairs.labels) if label < 0]
     assert bad == [0, 1, 2, 3, 4, 6]  # of two lines with one identifier the first counts
-    assert pairs.left.example_id(1) == "dev.json:2"
-    for side in (pairs.left, pairs.right):
+    assert pairs.example_id(1) == "dev.json:2"
+    for side in (pairs, pairs.right):
         with pytest.raises(BadExample, match="broken record"):
             side.read_image(4)
 
@@ -74,7 +74,21 @@ def test_one_image_with_a_sentence(tmp_path, make_jpeg):
     pairs = read_nlvr(tmp_path, "all")
     assert list(pairs.labels) == [1, 0, -1, -1]
     assert pairs.right.captions(1) == ["Three"]
-    np.testing.assert_array_equal(pairs.left.read_image(0), pairs.right.read_image(1))
+    np.testing.assert_array_equal(pairs.read_image(0), pairs.right.read_image(1))
+
+
+def test_the_sentences_of_one_image_folders_are_dealt_out(tmp_path):
+    rows = [
+        {"image": f"{k}.jpg", "sentence": f"Sentence {k // 3}", "labels": ["true"]}
+        for k in range(90)
+    ]
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    seen, unseen = (read_nlvr(tmp_path, split, 0.3) for split in ("seen", "unseen"))
+    texts = [{each.captions(row)[0] for row in range(len(each))} for each in (seen, unseen)]
+    assert not texts[0] & texts[1]
+    assert len(seen) + len(unseen) == 90
+    assert 9 <= len(unseen) <= 45
+    assert len({each.digest() for each in (seen, unseen, read_nlvr(tmp_path, "seen"))}) == 3
 
 
 def test_what_cannot_start(tmp_path):

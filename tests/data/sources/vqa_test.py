@@ -11,14 +11,14 @@ from tvdim_jax.data.sources.vqa import read_answer_list, read_vqa
 def test_questions_images_and_ten_answers(tmp_path):
     rows = write_vqa(tmp_path)
     vqa = read_vqa(tmp_path, "train")
-    assert vqa.questions.name == "vqa"
-    assert len(vqa.questions) == len(vqa.answers) == len(rows) == 16
+    assert vqa.name == "vqa"
+    assert len(vqa) == len(vqa.answers) == len(rows) == 16
     assert list(vqa.question_ids) == [row["question_id"] for row in rows]
-    assert vqa.questions.captions(0) == ["What color is it?"]
-    assert vqa.questions.captions(1) == ["Is it red?"]
+    assert vqa.captions(0) == ["What color is it?"]
+    assert vqa.captions(1) == ["Is it red?"]
     for index, row in enumerate(rows):
         assert list(vqa.answers[index]) == [each["answer"] for each in row["answers"]]
-        mean = vqa.questions.read_image(index).mean(axis=(0, 1))
+        mean = vqa.read_image(index).mean(axis=(0, 1))
         np.testing.assert_allclose(mean, COLOURS[NAMES[index // 2 % 4]], atol=8)
 
 
@@ -30,7 +30,7 @@ def test_splits_join_and_tests_have_no_answers(tmp_path):
     assert len(read_vqa(tmp_path / "annotations", "train").answers) == 16
     vqa = read_vqa(tmp_path, "test-dev")
     assert list(vqa.answers) == [()] * 6
-    assert vqa.questions.read_image(5).size
+    assert vqa.read_image(5).size
     with pytest.raises(
         DataError, match=r"v2_OpenEnded_mscoco_val2014_questions.json or annotations/"
     ):
@@ -69,9 +69,9 @@ def test_bad_records_are_bad_examples(tmp_path):
     for index in [0, 1, 2, 4, 5, 6, 7, 8]:
         assert vqa.question_ids[index] == -1
         with pytest.raises(BadExample, match="broken record"):
-            vqa.questions.read_image(index)
-    assert vqa.questions.example_id(0) == "v2_OpenEnded_mscoco_train2014_questions.json[0]"
-    assert len({vqa.questions.example_id(i) for i in range(16)}) == 16
+            vqa.read_image(index)
+    assert vqa.example_id(0) == "v2_OpenEnded_mscoco_train2014_questions.json[0]"
+    assert len({vqa.example_id(i) for i in range(16)}) == 16
 
 
 def test_what_cannot_start(tmp_path):

@@ -5,19 +5,22 @@ images as the official archives have them: images/train/<directory>/, dev/ and t
 without "images/", or all in one folder.
 
 A folder with captions.jsonl whose rows have "image", "sentence" and "labels": ["true"] or ["false"]
-is read, too (NLVR of 2017, one image): both images of a pair are that one.
+is read, too (NLVR of 2017, one image): both images of a pair are that one. A hash of the sentence
+deals its rows out, so that nobody is scored on a sentence that was learned.
 """
 
 import json
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tvdim_jax.data.errors import DataError
 from tvdim_jax.data.sources.records import Record, RecordSource, files_digest, find_file
 
 SPLITS = ("train", "dev", "test1", "test2")
+ONE_IMAGE_SPLITS = ("all", "seen", "unseen")
 ONE_IMAGE_FILE = "captions.jsonl"
 
 _LABELS = {"True": 1, "False": 0, "true": 1, "false": 0}
@@ -26,39 +29,42 @@ _IDENTIFIER = re.compile(r"([a-z0-9]+)-(\d+)-(\d+)-(\d+)")
 _Row = tuple[Record, Record, int]
 
 
-class NlvrSet(NamedTuple):
-    """Pairs of images with a sentence.
+class NlvrSet(RecordSource):
+    """A `Source` of sentences, each with two images; it reads the left ones.
+
+    The only caption of a row is its sentence.
 
     Attributes:
-      left: source of the first images; the only caption of a row is its sentence.
-      right: source of the second images, of the same rows and sentences.
+      right: source of the right images, of the same rows and sentences.
       labels: by row, 1 if the sentence is true of the pair, else 0; -1 for a bad example.
     """
 
-    left: RecordSource
-    right: RecordSource
-    labels: Sequence[int]
+    def __init__(self, root: Path, rows: Sequence[_Row], digest: str) -> None:
+        super().__init__("nlvr", root, [left for left, _, _ in rows], digest)
+        self.right = RecordSource("nlvr", root, [right for _, right, _ in rows], digest)
+        self.labels = [label for _, _, label in rows]
 
 
-def read_nlvr(path: str | Path, split: str) -> NlvrSet:
+def read_nlvr(path: str | Path, split: str, unseen_fraction: float = 0.1) -> NlvrSet:
     """The pairs of one split; a line of another form or with an old identifier is a bad example.
 
     Args:
       path: the folder.
-      split: "train", "dev", "test1" or "test2"; of one-image folders "all".
+      split: "train", "dev", "test1" or "test2"; of one-image folders "all", "seen" or "unseen".
+      unseen_fraction: of one-image folders, share of the sentences in "unseen", 0 to 1.
 
     Raises:
       DataError: no such split, no such file, or no good line.
     """
-    root = Path(path)
-    if split != "all" and split not in SPLITS:
+    root, one_image = Path(path), split in ONE_IMAGE_SPLITS
+    if not one_image and split not in SPLITS:
         raise DataError(
-            f"NLVR: got split={split!r}, wanted one of {SPLITS}, or 'all' of a folder with "
-            f"{ONE_IMAGE_FILE}; correct it"
+            f"NLVR: got split={split!r}, wanted one of {SPLITS}, or one of {ONE_IMAGE_SPLITS} of a "
+            f"folder with {ONE_IMAGE_FILE}; correct it"
         )
-    names = [ONE_IMAGE_FILE] if split == "all" else [f"{split}.json", f"data/{split}.json"]
+    names = [ONE_IMAGE_FILE] if one_image else [f"{split}.json", f"data/{split}.json"]
     file = find_file(root, names, "NLVR")
-    parse: Callable[[Any, str], _Row] = _one_image if split == "all" else _two_images
+    parse: Callable[[Any, str], _Row] = _one_image if one_image else _two_images
     rows: list[_Row] = []
     seen: set[str] = set()
     with file.open("rb") as lines:
@@ -68,10 +74,15 @@ def read_nlvr(path: str | Path, split: str) -> NlvrSet:
                 again = row[0].example_id in seen
                 rows.append(_bad(f"{file.name}:{number}") if again else row)
                 seen.add(row[0].example_id)
-    left, right, labels = zip(*rows, strict=True) if rows else ((), (), ())
-    digest = files_digest([file], split)
-    sides = [RecordSource("nlvr", root, each, digest) for each in (left, right)]
-    return NlvrSet(sides[0], sides[1], labels)
+    if not one_image or split == "all":
+        return NlvrSet(root, rows, files_digest([file], split))
+    own = [row for row in rows if _is_unseen(row[0], unseen_fraction) == (split == "unseen")]
+    return NlvrSet(root, own, files_digest([file], f"{split} {unseen_fraction}"))
+
+
+def _is_unseen(record: Record, unseen_fraction: float) -> bool:
+    sentence = "".join(record.texts)
+    return zlib.crc32(sentence.encode(errors="surrogatepass")) / 2**32 < unseen_fraction
 
 
 def _two_images(row: Any, where: str) -> _Row:

@@ -8,7 +8,7 @@ questions alone), also in annotations, and the images in train2014, val2014 and 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tvdim_jax.data.errors import DataError
 from tvdim_jax.data.sources.records import (
@@ -31,19 +31,21 @@ SPLITS = {
 _FOLDERS = ("", "annotations/")
 
 
-class VqaSet(NamedTuple):
-    """Questions with their answers.
+class VqaSet(RecordSource):
+    """A `Source` of questions, each with its image; the only caption of a row is its question.
 
     Attributes:
-      questions: a source of images; the only caption of a row is its question.
       answers: by row, those of all annotators (mostly ten) as they were written; none in a test
         split and for a bad example.
       question_ids: by row, the official number; -1 for a bad example.
     """
 
-    questions: RecordSource
-    answers: Sequence[tuple[str, ...]]
-    question_ids: Sequence[int]
+    def __init__(
+        self, root: Path, rows: Sequence[tuple[Record, tuple[str, ...], int]], digest: str
+    ) -> None:
+        super().__init__("vqa", root, [record for record, _, _ in rows], digest)
+        self.answers = [answers for _, answers, _ in rows]
+        self.question_ids = [number for _, _, number in rows]
 
 
 def read_vqa(path: str | Path, split: str) -> VqaSet:
@@ -78,9 +80,7 @@ def read_vqa(path: str | Path, split: str) -> VqaSet:
             answers = _answers(files[-1])
         for number, row in enumerate(read_json(file, "questions")):
             rows.append(_row(row, f"{file.name}[{number}]", folder, answers, seen))
-    records, given, ids = zip(*rows, strict=True) if rows else ((), (), ())
-    source = RecordSource("vqa", root, records, files_digest(files, split))
-    return VqaSet(source, given, ids)
+    return VqaSet(root, rows, files_digest(files, split))
 
 
 def read_answer_list(file: str | Path) -> list[str]:
