@@ -55,6 +55,15 @@ def test_training_crops_and_flips_and_keeps_the_colours():
     assert 0.4 < flipped.mean() < 0.6
 
 
+def test_crops_may_be_large_and_nothing_flipped():
+    view = jax.jit(make_captions_view(24, train=True, crop_area=(0.5, 1.0), flip_probability=0.0))
+    inner = pixels(view(jax.random.key(3), ramps(400)))[:, 4:-4, 4:-4] * 255
+    width = (inner[:, :, -1, 0] - inner[:, :, 0, 0]).mean(1) / 2 * 24 / 15
+    height = (inner[:, -1, :, 1] - inner[:, 0, :, 1]).mean(1) / 2 * 24 / 15
+    assert width.min() > 0  # of a flipped one it would be negative
+    assert 0.48 < (width * height / 60**2).min() < 0.55
+
+
 def test_a_row_has_its_own_draws_whatever_the_batch():
     few, many = (TRAIN(jax.random.key(3), ramps(count)) for count in (3, 400))
     assert np.abs(np.asarray(few[0] - few[1])).max() > 0.1

@@ -13,6 +13,15 @@ def changed(name, value):
     return c
 
 
+def with_its_partner(c, name):
+    """Questions and image pairs have an objective and a source each."""
+    partner = {"objective.name": "data.source", "data.source": "objective.name"}.get(name)
+    value = flat_fields(c)[name]
+    if partner and value in ("vqa", "nlvr"):
+        c.update_from_flattened_dict({partner: value})
+    return c
+
+
 CHOICES = {
     "data.source": schema.SOURCES,
     "objective.name": schema.OBJECTIVES,
@@ -28,7 +37,7 @@ CHOICES = {
     "objective.negative_regions": ("own", "positive", "all"),
     "objective.sentence_mean": ("flat", "report"),
     "model.dtype": ("float32", "bfloat16"),
-    "augment": ("cifar", "stl", "imagenet", "captions"),
+    "augment": ("cifar", "stl", "imagenet", "captions", "captions_unflipped"),
     "eval.finetune_protocol": schema.FINE_TUNINGS,
     "eval.templates": [(), ("a {}",), ("{}", "an x-ray of {}")],
     "eval.tasks": [(task,) for task in schema.TASKS],
@@ -39,7 +48,7 @@ CHOICES = {
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_passes(name):
     for choice in CHOICES[name]:
-        config.check(changed(name, choice))
+        config.check(with_its_partner(changed(name, choice), name))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +57,7 @@ def test_every_choice_passes(name):
         (
             "data.source",
             "imagenet",
-            r"'imagenet', wanted one of \['scenes', 'captions', 'coco', 'mimic_cxr'\]",
+            r"'imagenet', wanted one of \['scenes', 'captions', 'coco', 'mimic_cxr', 'kar",
         ),
         ("objective.name", "clap", r"'clap', wanted one of \['tvdim', 'amdim', 'lmi', 'clip', 's"),
         ("optimizer.name", "sgd", r"'sgd', wanted one of \['adam', 'adamw'\]"),
@@ -197,3 +206,31 @@ def test_a_teacher_and_a_temperature_that_do_not_fit(changes, text):
     c.update_from_flattened_dict(changes)
     with pytest.raises(ConfigError, match=text):
         config.check(c)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"objective.name": "vqa"}, "is 'vqa' with data.source='scenes', wanted data.source='vqa'"),
+        ({"data.source": "nlvr"}, "'tvdim' with data.source='nlvr', wanted another data.source"),
+        (
+            {"data.source": "nlvr", "objective.name": "nlvr", "data.noise_rate": 0.1},
+            "data.noise_rate is 0.1 with data.source='nlvr', wanted 0.0",
+        ),
+        (
+            {"data.source": "vqa", "objective.name": "vqa", "tokenizer.answer_length": 40},
+            "answer_length is 40, wanted at most max_length=32",
+        ),
+        ({"model.start_from": "runs/a"}, "objective.name='tvdim', wanted '' there: only clip, sr"),
+        (
+            {"model.start_from": "a", "objective.name": "srcl", "model.text_weights": "BERT"},
+            "'a' beside model.text_weights='BERT' and image_weights='', wanted one start",
+        ),
+    ],
+)
+def test_what_does_not_go_together_downstream(changes, text):
+    c = config.default()
+    c.update_from_flattened_dict(changes)
+    with pytest.raises(ConfigError) as error:
+        config.check(c)
+    assert text in str(error.value)

@@ -13,7 +13,7 @@ from tvdim_jax.experiment.pair_nets import init_pair_nets, make_pair_nets, pair_
 
 def test_projections_are_linear_and_the_temperature_starts_as_told():
     config = tiny_config(**CLIP, objective__temperature=0.2)
-    nets = make_pair_nets(config)
+    nets = make_pair_nets(config, 11)
     params = init_pair_nets(
         config, nets, jax.random.key(0), image_width=5, text_width=7, vocab_size=11
     )
@@ -58,7 +58,7 @@ def test_the_base_size_has_the_parameters_of_albef():
 def test_fusion_and_heads_of_a_tiny_model():
     """Shapes, a key that matters in training only, and words tied to the text's embedding."""
     config = tiny_config(**SRCL)
-    nets = make_pair_nets(config)
+    nets = make_pair_nets(config, 11)
     params = init_pair_nets(
         config, nets, jax.random.key(0), image_width=5, text_width=6, vocab_size=11
     )

@@ -17,16 +17,24 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def make_captions_view(image_size: int, train: bool) -> Callable[[jax.Array, jax.Array], jax.Array]:
+def make_captions_view(
+    image_size: int,
+    train: bool,
+    *,
+    crop_area: tuple[float, float] = CROP_AREA,
+    flip_probability: float = FLIP_PROBABILITY,
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """The view of a stored photograph.
 
-    In training a random resized crop (area U(0.2, 1), aspect log-uniform in 3/4..4/3) and a flip
-    with probability 0.5; in evaluation the whole square, resized. Bicubic; then CLIP's
-    normalisation. Row i of the draws belongs to image i whatever the batch size.
+    In training a random resized crop (area uniform, aspect log-uniform in 3/4..4/3) and perhaps a
+    flip; in evaluation the whole square, resized. Bicubic; then CLIP's normalisation.
+    Row i of the draws belongs to image i whatever the batch size.
 
     Args:
       image_size: s, height and width of the view in pixels, at least 1.
       train: whether to crop and flip.
+      crop_area: least and largest area of a crop, share of the square.
+      flip_probability: 0 where texts tell left from right.
 
     Returns:
       `captions_view(key, images)`: typed PRNG key (read in training only) and uint8
@@ -45,9 +53,9 @@ def make_captions_view(image_size: int, train: bool) -> Callable[[jax.Array, jax
         if train:
             draws = jax.random.uniform(key, (images.shape[0], NUM_CROP_UNIFORMS + 1))
             top, left, height, width = random_crops(
-                draws[:, :-1], size=size, area_range=CROP_AREA, aspect_range=CROP_ASPECT
+                draws[:, :-1], size=size, area_range=crop_area, aspect_range=CROP_ASPECT
             )
-            flip = draws[:, -1] < FLIP_PROBABILITY
+            flip = draws[:, -1] < flip_probability
         rows = resize_weights(top, height, num_out=image_size, num_in=size)
         columns = resize_weights(left, width, num_out=image_size, num_in=size)
         columns = jnp.where(flip[:, None, None], columns[:, ::-1], columns)

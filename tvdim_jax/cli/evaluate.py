@@ -15,7 +15,8 @@ _WIDTH = max(map(len, TASK_OF))
 _TASKS = "\n".join(f"  {name:<{_WIDTH}}  {task.does}" for name, task in TASK_OF.items())
 _DESCRIPTION = f"""\
 Score the newest checkpoint of a run beside random initialisation and pixels.
-Any field eval.* of tvdim_jax/config/schema.py can be set with --config.eval.FIELD=VALUE.
+Any field eval.* of tvdim_jax/config/schema.py can be set with --config.eval.FIELD=VALUE, and
+--config.data.source=KIND with --data takes data of another kind.
 
 tasks:
 {_TASKS}
@@ -24,6 +25,8 @@ example:
   tvdim evaluate runs/demo --tasks knn,pointing --json
   tvdim evaluate runs/mimic_cxr_lmi --split test --tasks findings --config.eval.uncertain=positive
   tvdim evaluate runs/local --against runs/global --tasks findings
+  tvdim evaluate runs/coco_srcl --config.data.source=karpathy --data FLICKR30K --split test \
+      --tasks retrieval,reranking --config.eval.num_test_examples=1000
 """
 
 
@@ -37,7 +40,9 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("workdir", metavar="RUN", help="the run folder, such as runs/demo")
     parser.add_argument("--tasks", metavar="T1,T2", help="default: those of the run's config")
-    parser.add_argument("--split", help="part to score: of MIMIC-CXR validate (default) or test")
+    parser.add_argument(
+        "--split", help="part to score, such as test; a wrong one lists those there are"
+    )
     parser.add_argument("--data", metavar="DIR", default="", help="other data of the same kind")
     parser.add_argument(
         "--against",

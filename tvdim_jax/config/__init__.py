@@ -7,8 +7,12 @@ A file in configs/ calls `default()`, changes a few fields and returns the resul
 from tvdim_jax.config.checks import (
     ConfigError,
     check,
+    uses_answers,
     uses_embeddings,
     uses_fusion,
+    uses_image_pairs,
+    uses_pair_fusion,
+    uses_pair_nets,
     uses_sentences,
     uses_text,
 )
@@ -17,5 +21,6 @@ from tvdim_jax.config.schema import TASKS, default, flat_fields
 
 __all__ = [
     "TASKS", "ConfigError", "check", "default", "flat_fields", "from_json", "load", "override",
-    "uses_embeddings", "uses_fusion", "uses_sentences", "uses_text",
+    "uses_answers", "uses_embeddings", "uses_fusion", "uses_image_pairs", "uses_pair_fusion",
+    "uses_pair_nets", "uses_sentences", "uses_text",
 ]  # fmt: skip

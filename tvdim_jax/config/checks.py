@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from tvdim_jax.config.schema import (
+    AUGMENTS,
     FINE_TUNINGS,
     OBJECTIVES,
     PAIR_LOSSES,
@@ -28,7 +29,7 @@ _CHOICES = {
     "optimizer.name": ("adam", "adamw"),
     "optimizer.schedule": SCHEDULES,
     "model.dtype": ("float32", "bfloat16"),
-    "augment": ("cifar", "stl", "imagenet", "captions", "xray"),
+    "augment": AUGMENTS,
     "model.critic": ("mlp", "bilinear", "dot"),
     "objective.estimator": ("dv", "info_nce", "jsd", "smile", "released_infonce"),
     "objective.negative_regions": ("own", "positive", "all"),
@@ -106,6 +107,7 @@ def check(config: ConfigDict) -> None:
             "nothing is left to train on"
         )
     _check_teacher(config)
+    _check_downstream(config)
     low, high = _LEARNED_TEMPERATURES
     if uses_embeddings(config) and not low <= config.objective.temperature <= high:
         raise ConfigError(
@@ -116,7 +118,7 @@ def check(config: ConfigDict) -> None:
 
 def uses_text(config: ConfigDict) -> bool:
     """Whether the run has a text encoder: all but AMDIM, which TVDIM at text weight 0 is."""
-    if uses_sentences(config) or uses_embeddings(config):
+    if uses_sentences(config) or uses_pair_nets(config):
         return True
     return config.objective.name == "tvdim" and config.objective.text_weight > 0
 
@@ -127,13 +129,33 @@ def uses_sentences(config: ConfigDict) -> bool:
 
 
 def uses_embeddings(config: ConfigDict) -> bool:
-    """Whether images and texts meet whole, projected into a space of their own: CLIP, SRCL."""
-    return config.objective.name == "clip" or uses_fusion(config)
+    """Whether images and texts meet whole, projected into a space of their own."""
+    return config.objective.name in ("clip", "srcl", "nlvr_assignment")
 
 
 def uses_fusion(config: ConfigDict) -> bool:
-    """Whether texts are read together with images, too: SRCL."""
+    """Whether texts are matched with images that they are read together with, too: SRCL."""
     return config.objective.name == "srcl"
+
+
+def uses_answers(config: ConfigDict) -> bool:
+    """Whether questions about images are answered: VQA."""
+    return config.objective.name == "vqa"
+
+
+def uses_image_pairs(config: ConfigDict) -> bool:
+    """Whether sentences are true or false of two images: NLVR2."""
+    return config.objective.name == "nlvr"
+
+
+def uses_pair_fusion(config: ConfigDict) -> bool:
+    """Whether texts are read together with two images: NLVR2 and the step before it."""
+    return uses_image_pairs(config) or config.objective.name == "nlvr_assignment"
+
+
+def uses_pair_nets(config: ConfigDict) -> bool:
+    """Whether the run is of CLIP, SRCL, or of what starts from them: nets beside two encoders."""
+    return uses_embeddings(config) or uses_answers(config) or uses_image_pairs(config)
 
 
 def _check_teacher(config: ConfigDict) -> None:
@@ -154,6 +176,39 @@ def _check_teacher(config: ConfigDict) -> None:
         raise ConfigError(
             f"config.objective.teacher is {options.teacher!r} with teacher_share=0, so nobody asks "
             "it; leave it out"
+        )
+
+
+def _check_downstream(config: ConfigDict) -> None:
+    name, source, model = config.objective.name, config.data.source, config.model
+    if (uses_answers(config), uses_image_pairs(config)) != (source == "vqa", source == "nlvr"):
+        wanted = f"data.source={name!r}" if name in SOURCES else "another data.source"
+        raise ConfigError(
+            f"config.objective.name is {name!r} with data.source={source!r}, wanted {wanted}: "
+            "questions and image pairs have an objective each, and these read nothing else"
+        )
+    if source in ("vqa", "nlvr") and config.data.noise_rate:
+        raise ConfigError(
+            f"config.data.noise_rate is {config.data.noise_rate!r} with data.source={source!r}, "
+            "wanted 0.0: its texts have answers"
+        )
+    if uses_answers(config) and config.tokenizer.answer_length > config.tokenizer.max_length:
+        raise ConfigError(
+            f"config.tokenizer.answer_length is {config.tokenizer.answer_length}, wanted at most "
+            f"max_length={config.tokenizer.max_length}, as questions and answers share positions"
+        )
+    if not model.start_from:
+        return
+    if not uses_pair_nets(config):
+        raise ConfigError(
+            f"config.model.start_from is {model.start_from!r} with objective.name={name!r}, wanted "
+            "'' there: only clip, srcl, vqa, nlvr and nlvr_assignment start from a run"
+        )
+    if model.text_weights or model.image_weights:
+        raise ConfigError(
+            f"config.model.start_from is {model.start_from!r} beside model.text_weights="
+            f"{model.text_weights!r} and image_weights={model.image_weights!r}, wanted one start; "
+            "leave the others out"
         )
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 PAIR_LOSSES = ("ranking", "info_nce", "similarity_regulated")
-OBJECTIVES = ("tvdim", "amdim", "lmi", "clip", "srcl")
-SOURCES = ("scenes", "captions", "coco", "mimic_cxr")
+OBJECTIVES = ("tvdim", "amdim", "lmi", "clip", "srcl", "vqa", "nlvr", "nlvr_assignment")
+SOURCES = ("scenes", "captions", "coco", "mimic_cxr", "karpathy", "vqa", "nlvr")
 TASKS = (
     "linear_probe",
     "knn",
@@ -22,7 +22,10 @@ TASKS = (
     "zero_shot",
     "sgd_probe",
     "mi",
+    "vqa",
+    "nlvr",
 )
+AUGMENTS = ("cifar", "stl", "imagenet", "captions", "captions_unflipped", "xray")
 FINE_TUNINGS = ("default", "lmi_frozen", "lmi_tuned")
 SCHEDULES = ("constant", "cosine", "step")
 SCALES = (1, 5, 7)
@@ -30,9 +33,11 @@ SCALES = (1, 5, 7)
 
 _DATA = {
     "source": "scenes",  # one of SOURCES
-    "path": "",  # folder of captions.jsonl or of MIMIC-CXR, or the TFDS data_dir of coco
+    "path": "",  # folder of the files of the source, or the TFDS data_dir of coco
+    "train_split": "",  # part that is trained on, of karpathy, vqa and nlvr; "" is the usual one
+    "answers_path": "",  # of vqa: JSON list of answers to choose from; "": the frequent ones
     "num_examples": 20_000,  # images of the training split; scenes only
-    "validation_fraction": 0.1,  # share split off by image hash; captions only
+    "validation_fraction": 0.1,  # share split off by a hash; captions, and nlvr of one image
     "image_size": 32,  # pixels: stored square side, before augmentation
     "grey": False,  # reads 16-bit grey images; goes with augment xray
     "max_sentences": 12,  # of a report; lmi only
@@ -49,15 +54,19 @@ _TOKENIZER = {
     "lower_case": True,
     "add_sep": True,  # end each text with [SEP]
     "max_length": 32,  # word pieces of a text, [CLS] and [SEP] counted
+    "answer_length": 10,  # of an answer of vqa, the same, at most max_length
 }
 _MODEL = {
+    "start_from": "",  # run folder of clip, srcl or what came of them, to start with its parameters
     "image": "amdim_tiny",  # a name in models/variants.py
     "image_size": 32,  # pixels the encoder sees; which fit is in docs/models.md
     "image_weights": "",  # a Hugging Face folder of CLIP or of a plain ViT to start from
     "text": "text_tiny",  # a name in models/variants.py
     "text_weights": "",  # a Hugging Face BERT folder to start from, its vocabulary too
-    "embedding_width": 256,  # of clip and srcl: width of the space where images and texts meet
-    "fusion": "fusion_tiny",  # of srcl: a name in models/variants.py
+    "embedding_width": 256,  # width of the space where images and texts meet: clip, srcl
+    "fusion": "fusion_tiny",  # of srcl and vqa: a name in models/variants.py
+    "decoder": "decoder_tiny",  # of vqa: a name in models/variants.py
+    "pair_fusion": "pair_fusion_tiny",  # of nlvr and nlvr_assignment: a name in models/variants.py
     "critic": "mlp",  # of lmi: mlp, bilinear or dot
     "critic_hidden": (1024, 512),  # widths of the critic's hidden layers
     "dtype": "float32",  # compute type: float32 or bfloat16; parameters stay float32
@@ -80,7 +89,7 @@ _OBJECTIVE = {
     "contrast_weight": 1.0,  # of srcl's term of images and texts apart; 0 leaves it out
     "matching_weight": 1.0,  # of srcl's term of image-text matching; 0 leaves it out
     "word_weight": 1.0,  # of srcl's term of hidden words; 0 leaves it out
-    "matching_group": 64,  # pairs among which srcl draws hard negatives; divides the batch
+    "matching_group": 64,  # pairs among which hard negatives are drawn; divides the batch
     "mask_rate": 0.15,  # share of the words that srcl hides, 0 to 1
     "queue_size": 0,  # pairs of earlier updates that srcl keeps as negatives; 0: none
     "average_decay": 0.995,  # of srcl's momentum encoders, which queue and distillation need
@@ -127,7 +136,7 @@ _EVAL = {
     "batch_size": 250,  # images of one forward pass
     "num_train_examples": 2_000,  # at most; fit the probe and fill the kNN index
     "num_test_examples": 1_000,  # at most; scored
-    "num_reranked": 128,  # nearest that srcl's matching head puts in order; reranking
+    "num_reranked": 128,  # best that all of the model puts in order; reranking and vqa
     "split": "",  # part of the source that is scored; "" is the one for validation
     "uncertain": "masked",  # labels of doubt: masked, positive or negative; findings
     "unmentioned": "masked",  # findings that a report leaves out: masked or negative
@@ -148,7 +157,7 @@ def default() -> ConfigDict:
             "data": _DATA,
             "tokenizer": _TOKENIZER,
             "model": _MODEL,
-            "augment": "cifar",  # preset of augment: cifar, stl, imagenet, captions or xray
+            "augment": "cifar",  # one of AUGMENTS
             "objective": _OBJECTIVE,
             "optimizer": _OPTIMIZER,
             "train": _TRAIN,

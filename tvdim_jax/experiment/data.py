@@ -4,21 +4,26 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import ConfigError, uses_embeddings, uses_sentences
+from tvdim_jax.config import ConfigError, uses_pair_nets, uses_sentences
+from tvdim_jax.data.answers import frequent_answers
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.pipeline import TrainStream, make_train_stream
 from tvdim_jax.data.sentence_stream import make_sentence_stream
 from tvdim_jax.data.sentences import training_sentences
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.sources.captions import CaptionsFolder
+from tvdim_jax.data.sources.karpathy import karpathy_captions
 from tvdim_jax.data.sources.mimic_cxr import MimicCxr
+from tvdim_jax.data.sources.nlvr import NlvrSet, read_nlvr
 from tvdim_jax.data.sources.noise import with_caption_noise
 from tvdim_jax.data.sources.scenes import Scenes
+from tvdim_jax.data.sources.vqa import VqaSet, read_answer_list, read_vqa
+from tvdim_jax.data.task_streams import JoinedStream, make_answer_stream, make_pair_stream
 from tvdim_jax.data.tokenizer import (
     Tokenizer,
     tokenizer_from_vocab,
@@ -35,6 +40,22 @@ SCORED_PARTS = {
     "captions": ("validation",),
     "coco": ("val",),
     "mimic_cxr": ("validate", "test"),
+    "karpathy": ("val", "test"),
+    "vqa": ("val", "test-dev", "test"),
+    "nlvr": ("dev", "test1", "test2", "unseen"),
+}
+# Parts of the sources with official splits that can be trained on; the first one is usual.
+TRAINED_PARTS = {
+    "karpathy": ("train+restval", "train"),
+    "vqa": ("train", "train+val"),
+    "nlvr": ("train", "seen"),
+}
+_FOLDER_HOLDS = {
+    "captions": "captions.jsonl",
+    "mimic_cxr": "the MIMIC-CXR-JPG tree",
+    "karpathy": "dataset_coco.json or dataset_flickr30k.json",
+    "vqa": "the JSON of VQA v2",
+    "nlvr": "the JSON of NLVR2",
 }
 
 
@@ -64,18 +85,46 @@ def make_splits(config: ConfigDict) -> Splits:
 
         return Splits(CocoCaptions(data.path, "train"), CocoCaptions(data.path, part))
     if not data.path:
-        holds = "the MIMIC-CXR-JPG tree" if data.source == "mimic_cxr" else "captions.jsonl"
         raise ConfigError(
             f"config.data.path is empty, and the source {data.source!r} reads a folder with "
-            f"{holds}: add --config.data.path=DIR"
+            f"{_FOLDER_HOLDS[data.source]}: add --config.data.path=DIR"
         )
-    if data.source == "mimic_cxr":
-        return Splits(MimicCxr(data.path, "train"), MimicCxr(data.path, part))
-    fraction = data.validation_fraction
-    return Splits(
-        CaptionsFolder(data.path, split="train", validation_fraction=fraction),
-        CaptionsFolder(data.path, split=part, validation_fraction=fraction),
-    )
+    trained = _trained_part(config)
+    return Splits(_read_part(config, trained), _read_part(config, part))
+
+
+def _read_part(config: ConfigDict, part: str) -> Source:
+    """A part of a source that lies in a folder."""
+    path, fraction = config.data.path, config.data.validation_fraction
+    match config.data.source:
+        case "mimic_cxr":
+            return MimicCxr(path, part)
+        case "karpathy":
+            return karpathy_captions(path, part)
+        case "vqa":
+            return read_vqa(path, part)
+        case "nlvr":
+            return read_nlvr(path, part, fraction)
+    return CaptionsFolder(path, split=part, validation_fraction=fraction)
+
+
+def _trained_part(config: ConfigDict) -> str:
+    data, part = config.data, config.data.train_split
+    if data.source not in TRAINED_PARTS:
+        return "train"
+    parts = TRAINED_PARTS[data.source]
+    if part and part not in parts:
+        raise ConfigError(
+            f"config.data.train_split is {part!r}, wanted one of {', '.join(parts)}, the parts of "
+            f"{data.source!r} that can be trained on"
+        )
+    trained = part or parts[0]
+    if _scored_part(config) in trained.split("+"):
+        raise ConfigError(
+            f"config.eval.split is {_scored_part(config)!r} with data.train_split={trained!r}, "
+            "which trains on it; score another part with --config.eval.split"
+        )
+    return trained
 
 
 def _scored_part(config: ConfigDict) -> str:
@@ -92,6 +141,24 @@ def scored_name(config: ConfigDict, splits: Splits) -> str:
     """Name of what is scored: that of the set, with the part where it is not the usual one."""
     usual, part = SCORED_PARTS[config.data.source][0], _scored_part(config)
     return splits.test.name if part == usual else f"{splits.test.name}_{part}"
+
+
+def answer_list(config: ConfigDict, train: Source) -> list[str]:
+    """The closed list that answers are chosen from: that of the config, else the frequent ones.
+
+    Raises:
+      DataError: the list cannot be read.
+      ValueError: no answer of the training part is frequent.
+    """
+    if config.data.answers_path:
+        return read_answer_list(config.data.answers_path)
+    found = frequent_answers(train.answers) if isinstance(train, VqaSet) else []
+    if not found:
+        raise ValueError(
+            f"answers: got none that is the most given one of 9 questions of {train.name}; name a "
+            "list with --config.data.answers_path=FILE"
+        )
+    return found
 
 
 def with_noise(config: ConfigDict, splits: Splits) -> Splits:
@@ -139,7 +206,10 @@ def make_tokenizer(config: ConfigDict, source: Source, workdir: Path) -> Tokeniz
 
 
 def _new_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
-    """Reads the given vocabulary, or the teacher's, or learns one from the texts of the source."""
+    """Reads the given vocabulary, or that of the run it starts from or of its teacher, or learns.
+
+    It learns from the texts of the source.
+    """
     options, weights = config.tokenizer, config.model.text_weights
     shared = {"add_sep": options.add_sep, "max_length": options.max_length}
     if weights and not options.vocab_path:
@@ -151,8 +221,10 @@ def _new_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
     shared["lower_case"] = options.lower_case
     if options.vocab_path:
         return tokenizer_from_vocab(options.vocab_path, **shared)
-    if config.objective.teacher:
-        return Tokenizer.load(tokenizer_path(Path(config.objective.teacher)))
+    if config.model.start_from or config.objective.teacher:
+        folder = Path(config.model.start_from or config.objective.teacher)
+        theirs = Tokenizer.load(tokenizer_path(folder))
+        return theirs.resized(add_sep=options.add_sep, max_length=options.max_length)
     if uses_sentences(config):
         texts = training_sentences(source, config.data.max_sentences)
     else:
@@ -160,13 +232,15 @@ def _new_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
     texts = islice(texts, options.num_train_captions)
     # CLIP's has a mask, too, so that it can teach a run that hides words.
     return train_tokenizer(
-        texts, vocab_size=options.vocab_size, add_mask=uses_embeddings(config), **shared
+        texts, vocab_size=options.vocab_size, add_mask=uses_pair_nets(config), **shared
     )
 
 
 def _all_captions(source: Source) -> Iterator[str]:
     for row in range(len(source)):
         yield from source.captions(row)
+        if isinstance(source, VqaSet):
+            yield from source.answers[row]
 
 
 def open_stream(
@@ -176,9 +250,9 @@ def open_stream(
     ledger: BadExamples,
     *,
     start_step: int,
-) -> TrainStream:
+) -> TrainStream | JoinedStream:
     """This process's rows of the global batches, from batch `start_step` on."""
-    options = {
+    options: dict[str, Any] = {
         "image_size": config.data.image_size,
         "global_batch_size": config.train.batch_size,
         "seed": config.seed,
@@ -188,6 +262,12 @@ def open_stream(
         "num_threads": config.data.num_threads,
         "ledger": ledger,
     }
+    if tokenizer is not None and isinstance(source, VqaSet):
+        length = config.tokenizer.answer_length
+        answers = tokenizer.resized(add_sep=True, max_length=length)
+        return make_answer_stream(source, tokenizer, answers, **options)
+    if tokenizer is not None and isinstance(source, NlvrSet):
+        return make_pair_stream(source, tokenizer, **options)
     if tokenizer is None or not uses_sentences(config):
         return make_train_stream(source, tokenizer, **options)
     longest = tokenizer.max_length

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from tvdim_jax.config import uses_sentences
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment.model import Model
+from tvdim_jax.experiment.readers import Judge, Rank, make_judge, make_rank
 from tvdim_jax.experiment.views import make_plain_view
 from tvdim_jax.objectives.fused import image_tokens
 from tvdim_jax.train.sharding import make_mesh, replicated, split_over_data
@@ -67,6 +68,8 @@ class Encoders(NamedTuple):
       critics: parameters of LMI's critics by their names; none for other objectives.
       fused: of SRCL; None for other objectives.
       weights: None where nothing can be trained.
+      rank: of VQA, the same.
+      judge: of NLVR2, the same.
     """
 
     batch_size: int
@@ -75,6 +78,8 @@ class Encoders(NamedTuple):
     critics: Mapping[str, Any]
     fused: Fused | None = None
     weights: Weights | None = None
+    rank: Rank | None = None
+    judge: Judge | None = None
 
 
 def local_map_height(config: ConfigDict) -> int:
@@ -108,16 +113,21 @@ def make_encoders(config: ConfigDict, model: Model, params: Any, variables: Any)
         ids, valid = jax.device_put((batch["token_ids"], batch["token_valid"]), rows)
         return embed_text(params, variables, ids, valid)
 
-    if model.fusion is None:
-        return Encoders(batch_size, image, text, critics, weights=weights)
+    found = Encoders(batch_size, image, text, critics, weights=weights)
+    of_run = model, params, variables, rows, (config.augment, config.model.image_size)
+    if model.decode is not None:
+        return found._replace(rank=make_rank(*of_run))
+    if model.pair_head is not None:
+        return found._replace(judge=make_judge(*of_run))
+    if model.matching is None:
+        return found
     read_tokens, match_pairs = _compiled_fusion(model)
 
     def tokens(batch: Mapping[str, Any]) -> jax.Array:
         ids, valid = jax.device_put((batch["token_ids"], batch["token_valid"]), rows)
         return read_tokens(params, variables, ids, valid)
 
-    fused = Fused(tokens, functools.partial(match_pairs, params))
-    return Encoders(batch_size, image, text, critics, fused, weights)
+    return found._replace(fused=Fused(tokens, functools.partial(match_pairs, params)))
 
 
 @functools.lru_cache(maxsize=1)  # one compilation serves all evaluations of a run

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_embeddings, uses_sentences, uses_text
+from tvdim_jax.config import uses_pair_nets, uses_sentences, uses_text
 from tvdim_jax.critics import make_pair_critic
 from tvdim_jax.data.errors import BadExample
 from tvdim_jax.data.image_ops import resize_square, rgb_to_grey
@@ -49,7 +49,7 @@ class TrainedModel:
     def __init__(self, run: TrainedRun) -> None:
         self._size, self._grey = run.config.data.image_size, run.config.data.grey
         self._tokenizer = run.tokenizer
-        self._compares_whole = uses_embeddings(run.config)
+        self._compares_whole = uses_pair_nets(run.config)
         trees = (run.params, run.variables)
         self._encoders = make_encoders(run.config, run.model, *trees)
         view = make_plain_view(run.config.augment, run.config.model.image_size)

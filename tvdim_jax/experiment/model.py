@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_embeddings, uses_sentences, uses_text
+from tvdim_jax.config import uses_pair_nets, uses_sentences, uses_text
 from tvdim_jax.critics import make_pair_critic
 from tvdim_jax.experiment.pair_nets import init_pair_nets, make_pair_nets, pair_functions
 from tvdim_jax.features import Features
@@ -31,9 +31,13 @@ class Model(NamedTuple):
       project_image: of CLIP and SRCL, global features `[B, D]` to where images and texts meet:
         `project_image(params, vectors) -> [B, E]`.
       project_text: the same of texts.
-      fusion: of SRCL, see `tvdim_jax.objectives.fused`; likewise matching and words.
+      fusion: of SRCL and VQA, see `tvdim_jax.objectives.fused`; of SRCL likewise
+        matching and words.
       matching: texts that have seen an image, to logits of two classes.
       words: the same, word by word, to logits of the vocabulary.
+      decode: of VQA, see `tvdim_jax.objectives.answers`.
+      pair_fusion: of NLVR2 and the step before it, see `tvdim_jax.objectives.image_pairs`; likewise
+        pair_head of the one and assignment_head of the other.
       teacher: of CLIP and SRCL with a teacher, see `tvdim_jax.experiment.teacher.with_teacher`.
     """
 
@@ -45,6 +49,10 @@ class Model(NamedTuple):
     fusion: Callable[..., Features] | None = None
     matching: Callable[..., jax.Array] | None = None
     words: Callable[..., jax.Array] | None = None
+    decode: Callable[..., jax.Array] | None = None
+    pair_fusion: Callable[..., Features] | None = None
+    pair_head: Callable[..., jax.Array] | None = None
+    assignment_head: Callable[..., jax.Array] | None = None
     teacher: Callable[..., tuple[jax.Array, jax.Array]] | None = None
 
 
@@ -81,9 +89,9 @@ def make_model(config: ConfigDict, vocab_size: int) -> Model:
         max_length=config.tokenizer.max_length,
         dtype=dtype,
     )
-    has_head = not (uses_sentences(config) or uses_embeddings(config))
+    has_head = not (uses_sentences(config) or uses_pair_nets(config))
     head = ResidualHead(encoder.num_features, dtype=dtype) if has_head else None
-    nets = make_pair_nets(config) if uses_embeddings(config) else {}
+    nets = make_pair_nets(config, vocab_size) if uses_pair_nets(config) else {}
 
     def init(key: jax.Array) -> tuple[Any, Any]:
         ids = jnp.zeros((2, config.tokenizer.max_length), jnp.int32)

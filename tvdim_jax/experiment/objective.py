@@ -9,18 +9,31 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from tvdim_jax.augment import make_two_views
-from tvdim_jax.config import uses_embeddings, uses_fusion, uses_sentences, uses_text
+from tvdim_jax.config import (
+    uses_answers,
+    uses_embeddings,
+    uses_fusion,
+    uses_image_pairs,
+    uses_pair_fusion,
+    uses_pair_nets,
+    uses_sentences,
+    uses_text,
+)
 from tvdim_jax.critics import make_pair_critic
+from tvdim_jax.data.answers import MAX_ANSWERS
 from tvdim_jax.data.squares import stored_side
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment.model import Model
 from tvdim_jax.experiment.views import make_train_view
 from tvdim_jax.objectives import (
+    answer_objective,
     make_amdim_objective,
+    make_assignment_objective,
     make_clip_objective,
     make_lmi_objective,
     make_srcl_objective,
     make_tvdim_objective,
+    pair_objective,
 )
 from tvdim_jax.prng import named_key
 from tvdim_jax.train.step import LossFn
@@ -75,11 +88,25 @@ def make_loss_fn(
 
 def _views(config: ConfigDict) -> Callable[[jax.Array, jax.Array], dict[str, Any]]:
     """What an objective finds in its batch beside the stored images."""
-    if uses_sentences(config) or uses_embeddings(config):
+    if uses_image_pairs(config):
+        return _views_of_pairs(make_train_view(config))
+    if uses_sentences(config) or uses_pair_nets(config):
         one_view = make_train_view(config)
         return lambda key, images: {"view": one_view(key, images)}
     two_views = make_two_views(config.augment, config.model.image_size)
     return lambda key, images: {"views": two_views(key, images)}
+
+
+def _views_of_pairs(
+    view: Callable[[jax.Array, jax.Array], jax.Array],
+) -> Callable[[jax.Array, jax.Array], dict[str, Any]]:
+    """One view of the left and one of the right images, each with draws of its own."""
+
+    def views(key: jax.Array, images: jax.Array) -> dict[str, Any]:
+        sides = enumerate(("left", "right"))
+        return {"views": tuple(view(named_key(key, side), images[:, at]) for at, side in sides)}
+
+    return views
 
 
 def make_objective(config: ConfigDict, mesh: Mesh | None = None, words: Words | None = None) -> Any:
@@ -97,6 +124,8 @@ def make_objective(config: ConfigDict, mesh: Mesh | None = None, words: Words | 
             sentence_mean=options.sentence_mean,
             mesh=mesh,
         )
+    if uses_answers(config) or uses_pair_fusion(config):
+        return _downstream(config)
     if uses_fusion(config):
         return _make_srcl(config, mesh, words)
     if uses_embeddings(config):
@@ -118,6 +147,14 @@ def make_objective(config: ConfigDict, mesh: Mesh | None = None, words: Words | 
         clip=options.clip,
         mesh=mesh,
     )
+
+
+def _downstream(config: ConfigDict) -> Any:
+    if uses_answers(config):
+        return answer_objective
+    if uses_image_pairs(config):
+        return pair_objective
+    return make_assignment_objective(group_size=config.objective.matching_group)
 
 
 def _make_srcl(config: ConfigDict, mesh: Mesh | None, words: Words | None) -> Any:
@@ -172,6 +209,14 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
         shapes["sentence_token_valid"] = ((rows * sentences, length), jnp.bool_)
         return {name: jax.ShapeDtypeStruct(*spec) for name, spec in shapes.items()}
     shapes["text_id"] = ((rows,), jnp.int32)
+    if uses_image_pairs(config):
+        shapes["image"] = (rows, 2, side, side, 3), jnp.uint8
+        shapes["label"] = (rows,), jnp.int32
+    if uses_answers(config):
+        answers = rows, MAX_ANSWERS, config.tokenizer.answer_length
+        shapes["answer_token_ids"] = answers, jnp.int32
+        shapes["answer_token_valid"] = answers, jnp.bool_
+        shapes["answer_weight"] = answers[:2], jnp.float32
     if uses_text(config):
         shapes["token_ids"] = ((rows, length), jnp.int32)
         shapes["token_valid"] = ((rows, length), jnp.bool_)

@@ -65,6 +65,11 @@ def examples_path(workdir: Path, task: str, name: str) -> Path:
     return workdir / "evals" / f"{task}_{name}.npz"
 
 
+def predictions_path(workdir: Path, task: str, name: str) -> Path:
+    """What the run predicts there, in the form of the set's own server."""
+    return workdir / "evals" / f"{task}_{name}_predictions.json"
+
+
 def open_folder(config: ConfigDict) -> Path:
     """Makes the run folder, or finds that of the same run, and returns it.
 

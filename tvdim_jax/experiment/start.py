@@ -11,6 +11,7 @@ from rich.console import Console
 from tvdim_jax.config import ConfigError, uses_embeddings, uses_fusion, uses_text
 from tvdim_jax.experiment.memory import with_memory
 from tvdim_jax.experiment.model import Model
+from tvdim_jax.experiment.pretrained import with_pretrained
 from tvdim_jax.experiment.teacher import Teacher
 from tvdim_jax.models import resize_positions
 from tvdim_jax.prng import named_key
@@ -105,7 +106,7 @@ def start_state(
     """The state of the newest checkpoint, or a fresh one, on every device of the mesh.
 
     Raises:
-      ConfigError: `model.text_weights` or `model.image_weights` cannot be used.
+      ConfigError: `model.start_from`, `text_weights` or `image_weights` cannot be used.
       CheckpointError: the checkpoint cannot be read.
     """
     whole = replicated(mesh)
@@ -120,6 +121,8 @@ def start_state(
 
     def params_of(fresh: Any) -> Any:
         params = fresh
+        if config.model.start_from:
+            params = with_pretrained(config, params, console)
         if config.model.image_weights:
             params = _with_outside_image(config, params, console)
         if config.model.text_weights and model.text is not None:

@@ -36,7 +36,7 @@ from tvdim_jax.prng import named_key
 from tvdim_jax.train import metrics
 
 # What a finished run may be evaluated with: the rest went into its parameters.
-CHANGEABLE = ("eval.", "data.path", "data.num_threads")
+CHANGEABLE = ("eval.", "data.source", "data.path", "data.train_split", "data.num_threads")
 FINISHED = "run/finished"  # in metrics.jsonl
 
 
@@ -55,8 +55,8 @@ def evaluate_and_report(
 ) -> Rows:
     """Scores the trained encoder beside random initialisation and pixels.
 
-    Writes `evals/<task>_<set>.json`, the single scores beside it, and a row of metrics.jsonl, and
-    prints the tables.
+    Writes `evals/<task>_<set>.json`, single scores and predictions beside it, and a row of
+    metrics.jsonl, and prints the tables.
 
     Args:
       config: of the run.
@@ -107,6 +107,10 @@ def evaluate_and_report(
         for task, outcome in found.rows[TRAINED].items()
         if outcome.examples
     }
+    for task, outcome in found.rows[TRAINED].items():
+        if outcome.predictions is not None:
+            path = run_folder.predictions_path(workdir, task, set_name)
+            run_folder.write_json(path, outcome.predictions)
     differences = {} if against is None else _against(stored, set_name, against, rows)
     _write(rows, stored, workdir, set_name, step)
     seconds = time.perf_counter() - start
@@ -187,11 +191,12 @@ def evaluate_run(
         if task not in TASKS:
             raise ConfigError(f"unknown task {task!r}, wanted some of {','.join(TASKS)}")
     run = open_trained(workdir)
-    if data_path and run.config.data.source == "scenes":
-        raise ConfigError(
-            f"the run in {str(workdir)!r} is on scenes, which lie in no folder: leave --data out"
-        )
     config = override(run.config, overrides, CHANGEABLE)
+    if data_path and config.data.source == "scenes":
+        raise ConfigError(
+            f"the run in {str(workdir)!r} is on scenes, which lie in no folder: leave --data out, "
+            "or name another kind with --config.data.source=captions"
+        )
     if data_path:
         config.data.path = data_path
     return evaluate_and_report(

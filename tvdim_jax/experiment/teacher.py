@@ -97,20 +97,27 @@ def with_teacher(model: Model, teacher: Teacher | None) -> Model:
 
 
 def check_vocabulary(config: ConfigDict) -> None:
-    """Raises ConfigError where the teacher's tokenizer is another one than that of the run."""
-    if not config.objective.teacher:
-        return
-    folders = Path(config.workdir), Path(config.objective.teacher)
-    own, theirs = (
-        json.loads(run_folder.tokenizer_path(folder).read_text(encoding="utf-8"))["vocab"]
-        for folder in folders
-    )
-    if own != theirs:
-        raise ConfigError(
-            f"config.objective.teacher: the run in {folders[1]} reads {len(theirs)} word pieces, "
-            f"others than the {len(own)} of this run; train the teacher with the same vocabulary "
-            "(tokenizer.vocab_path or model.text_weights), or let this run take the teacher's"
-        )
+    """Raises ConfigError where the run reads other word pieces than its start or its teacher."""
+    for field, folder, other in (
+        ("model.start_from", config.model.start_from, "that run"),
+        ("objective.teacher", config.objective.teacher, "the teacher"),
+    ):
+        if not folder:
+            continue
+        own, theirs = _vocabulary(config.workdir), _vocabulary(folder)
+        if own != theirs:
+            raise ConfigError(
+                f"config.{field}: the run in {folder} reads {len(theirs)} word pieces, others than "
+                f"the {len(own)} of this run; train {other} with the same vocabulary "
+                "(tokenizer.vocab_path or model.text_weights), or let this run take that of "
+                f"{other}"
+            )
+
+
+def _vocabulary(folder: str) -> list[str]:
+    path = run_folder.tokenizer_path(Path(folder))
+    vocabulary: list[str] = json.loads(path.read_text(encoding="utf-8"))["vocab"]
+    return vocabulary
 
 
 def _check_fits(config: ConfigDict, theirs: ConfigDict) -> None:

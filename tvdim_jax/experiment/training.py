@@ -12,7 +12,14 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from tvdim_jax.config import ConfigError, uses_fusion, uses_sentences, uses_text
+from tvdim_jax.config import (
+    ConfigError,
+    uses_answers,
+    uses_fusion,
+    uses_pair_fusion,
+    uses_sentences,
+    uses_text,
+)
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
@@ -22,6 +29,7 @@ from tvdim_jax.experiment.encoders import make_encoders
 from tvdim_jax.experiment.evaluation import EvaluationError, evaluate
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn, words_of
+from tvdim_jax.experiment.pretrained import check_pretrained
 from tvdim_jax.experiment.start import optimizer_of, start_state
 from tvdim_jax.experiment.stopping import stop_on_signal
 from tvdim_jax.experiment.summary import (
@@ -128,8 +136,11 @@ def open_run(config: ConfigDict, console: Console) -> Run:
             f"{splits.train.name} has {len(splits.train)} training images, fewer than a batch of "
             f"config.train.batch_size={config.train.batch_size}; lower it"
         )
+    check_pretrained(config)
     teacher = open_teacher(config)
     try:
+        if uses_answers(config):
+            data.answer_list(config, splits.train)  # evaluation needs it
         trace(config, teacher)
         sharding.check_divisible(
             config.train.batch_size,
@@ -157,15 +168,17 @@ def banner(run: Run) -> str:
         f"process {jax.process_index()} of {jax.process_count()}, {jax.local_device_count()} of "
         f"{len(devices)} {devices[0].device_kind} devices, mesh {dict(run.mesh.shape)}"
     )
-    work = (
-        f"global batch {batch}, {batch - 1} negatives per anchor, "
-        f"{run.config.train.num_steps:,} updates"
-    )
+    contrast = "" if _has_no_contrast(run.config) else f"{batch - 1} negatives per anchor, "
+    work = f"global batch {batch}, {contrast}{run.config.train.num_steps:,} updates"
     data_set = (
         f"{train_set.name}: {len(train_set):,} training and {len(test_set):,} test images; "
         f"run folder {run.workdir}"
     )
     return "\n".join((where, work, data_set, *([str(run.teacher)] if run.teacher else [])))
+
+
+def _has_no_contrast(config: ConfigDict) -> bool:
+    return uses_answers(config) or uses_pair_fusion(config)
 
 
 def _train(

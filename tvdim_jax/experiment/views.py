@@ -1,6 +1,8 @@
 """From config to what the encoders see of stored images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -12,7 +14,12 @@ from tvdim_jax.augment import (
     make_xray_view,
 )
 
-ONE_VIEW = {"xray": make_xray_view, "captions": make_captions_view}
+ONE_VIEW: Mapping[str, Callable[..., Any]] = {
+    "xray": make_xray_view,
+    "captions": make_captions_view,
+    # For sentences that say left and right, and ask for what a small crop may lack.
+    "captions_unflipped": partial(make_captions_view, crop_area=(0.5, 1.0), flip_probability=0.0),
+}
 
 
 def make_train_view(config: ConfigDict) -> Callable[[jax.Array, jax.Array], jax.Array]:

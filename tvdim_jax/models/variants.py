@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from tvdim_jax.models.image.amdim import AMDIMEncoder
 from tvdim_jax.models.image.resnet import LMIResNet, ResNet
 from tvdim_jax.models.image.vit import CLIPViT, ViT
+from tvdim_jax.models.text.answer_decoder import AnswerDecoder
 from tvdim_jax.models.text.bert import BertEncoder, BertFusion
+from tvdim_jax.models.text.pair_fusion import PairFusion
 from tvdim_jax.models.text.transformer import TextTransformer
 
 _Variant = TypeVar("_Variant")
@@ -88,6 +90,16 @@ FUSION_VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "fusion_base": {"depth": 6, "num_heads": 12, "mlp_width": 3072},
 }
 
+# Both have the sizes of the fusion that they start from.
+DECODER_VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "decoder_tiny": {"width": 32, **FUSION_VARIANTS["fusion_tiny"]},
+    "decoder_base": {"width": 768, **FUSION_VARIANTS["fusion_base"]},
+}
+PAIR_FUSION_VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "pair_fusion_tiny": FUSION_VARIANTS["fusion_tiny"],
+    "pair_fusion_base": FUSION_VARIANTS["fusion_base"],
+}
+
 
 def make_image_encoder(name: str, *, image_size: int, dtype: Any = jnp.float32) -> ImageEncoder:
     """The image encoder called `name`.
@@ -104,7 +116,7 @@ def make_image_encoder(name: str, *, image_size: int, dtype: Any = jnp.float32) 
     Raises:
       ValueError: unknown name. A size that does not fit fails at the first call of the encoder.
     """
-    encoder, sizes = _find(name, IMAGE_VARIANTS, "image")
+    encoder, sizes = _find(name, IMAGE_VARIANTS, "image encoder")
     return encoder(image_size=image_size, dtype=dtype, **sizes)
 
 
@@ -132,7 +144,7 @@ def make_text_encoder(
     Raises:
       ValueError: unknown name.
     """
-    encoder, sizes = _find(name, TEXT_VARIANTS, "text")
+    encoder, sizes = _find(name, TEXT_VARIANTS, "text encoder")
     return encoder(
         vocab_size=vocab_size, max_length=max_length, dropout=dropout, dtype=dtype, **sizes
     )
@@ -149,14 +161,48 @@ def make_fusion_encoder(name: str, *, dropout: float = 0.1, dtype: Any = jnp.flo
     Raises:
       ValueError: unknown name.
     """
-    return BertFusion(dropout=dropout, dtype=dtype, **_find(name, FUSION_VARIANTS, "fusion"))
+    return BertFusion(
+        dropout=dropout, dtype=dtype, **_find(name, FUSION_VARIANTS, "fusion encoder")
+    )
+
+
+def make_answer_decoder(
+    name: str, *, vocab_size: int, max_length: int, dropout: float = 0.1, dtype: Any = jnp.float32
+) -> AnswerDecoder:
+    """The decoder of answers called `name`.
+
+    Args:
+      name: a key of DECODER_VARIANTS.
+      vocab_size: number of token ids.
+      max_length: positions, as many as the text encoder that it starts from.
+      dropout: rate in [0, 1).
+      dtype: compute type, float32 or bfloat16.
+
+    Raises:
+      ValueError: unknown name.
+    """
+    sizes = _find(name, DECODER_VARIANTS, "answer decoder")
+    return AnswerDecoder(vocab_size, max_length=max_length, dropout=dropout, dtype=dtype, **sizes)
+
+
+def make_pair_fusion(name: str, *, dropout: float = 0.1, dtype: Any = jnp.float32) -> PairFusion:
+    """The fusion of texts with two images called `name`, a key of PAIR_FUSION_VARIANTS.
+
+    Args:
+      name: its width is that of the tokens of the text encoder before it.
+      dropout: rate in [0, 1).
+      dtype: compute type, float32 or bfloat16.
+
+    Raises:
+      ValueError: unknown name.
+    """
+    sizes = _find(name, PAIR_FUSION_VARIANTS, "pair fusion")
+    return PairFusion(dropout=dropout, dtype=dtype, **sizes)
 
 
 def _find(name: str, variants: Mapping[str, _Variant], kind: str) -> _Variant:
     if name not in variants:
         near = difflib.get_close_matches(name, variants, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(
-            f"unknown {kind} encoder {name!r}; wanted one of {', '.join(variants)}{hint}"
-        )
+        raise ValueError(f"unknown {kind} {name!r}; wanted one of {', '.join(variants)}{hint}")
     return variants[name]

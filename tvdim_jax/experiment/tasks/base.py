@@ -78,10 +78,12 @@ class Outcome(NamedTuple):
         number; "numbers", part -> row -> number or its value and interval, no shares; "note", a
         line below.
       examples: by a name of their own, such as the kind of features; may be empty.
+      predictions: JSON in the form that the set's own server scores; None where it has no such.
     """
 
     result: Result
     examples: Mapping[str, Examples]
+    predictions: Any = None
 
 
 def first_rows(config: ConfigDict, source: Source, limit: int) -> Sequence[int]:  # noqa: ARG001

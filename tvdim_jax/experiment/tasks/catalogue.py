@@ -9,11 +9,13 @@ from tvdim_jax.experiment.tasks.finetune import FINETUNE
 from tvdim_jax.experiment.tasks.label_fractions import LABEL_FRACTIONS
 from tvdim_jax.experiment.tasks.labels import KNN, LINEAR_PROBE
 from tvdim_jax.experiment.tasks.mi import MI
+from tvdim_jax.experiment.tasks.nlvr import NLVR
 from tvdim_jax.experiment.tasks.ordinal import ORDINAL
 from tvdim_jax.experiment.tasks.pointing import POINTING
 from tvdim_jax.experiment.tasks.reranking import RERANKING
 from tvdim_jax.experiment.tasks.retrieval import RETRIEVAL
 from tvdim_jax.experiment.tasks.sgd_probe import SGD_PROBE
+from tvdim_jax.experiment.tasks.vqa import VQA
 from tvdim_jax.experiment.tasks.zero_shot import ZERO_SHOT
 
 TASK_OF: Mapping[str, Task] = {
@@ -30,4 +32,6 @@ TASK_OF: Mapping[str, Task] = {
     "zero_shot": ZERO_SHOT,
     "sgd_probe": SGD_PROBE,
     "mi": MI,
+    "vqa": VQA,
+    "nlvr": NLVR,
 }
