@@ -7,14 +7,20 @@ import numpy as np
 import pytest
 
 from tvdim_jax.models.image import AMDIMEncoder
+from tvdim_jax.models.text.answer_decoder import AnswerDecoder
 from tvdim_jax.models.text.bert import BertEncoder, BertFusion
+from tvdim_jax.models.text.pair_fusion import PairFusion
 from tvdim_jax.models.text.transformer import TextTransformer
 from tvdim_jax.models.variants import (
+    DECODER_VARIANTS,
     FUSION_VARIANTS,
     IMAGE_VARIANTS,
+    PAIR_FUSION_VARIANTS,
     TEXT_VARIANTS,
+    make_answer_decoder,
     make_fusion_encoder,
     make_image_encoder,
+    make_pair_fusion,
     make_text_encoder,
 )
 
@@ -61,6 +67,7 @@ TWINS = {"resnet256_tiny": 64, "resnet50_tiny": 32, "vit_tiny": 32, "clip_vit_ti
 TEXT_ROWS = table_rows("text_")
 BERT_ROWS = table_rows("bert_")
 FUSION_ROWS = table_rows("fusion_")
+DECODER_ROWS, PAIR_FUSION_ROWS = table_rows("decoder_"), table_rows("pair_fusion_")
 
 
 def count(tree):
@@ -99,6 +106,8 @@ def test_every_variant_has_a_row_and_every_row_a_variant():
     assert {row[0] for row in [*AMDIM_ROWS, *TRUNK_ROWS]} == set(IMAGE_VARIANTS)
     assert {row[0] for row in TEXT_ROWS + BERT_ROWS} == set(TEXT_VARIANTS)
     assert {row[0] for row in FUSION_ROWS} == set(FUSION_VARIANTS)
+    assert {row[0] for row in DECODER_ROWS} == set(DECODER_VARIANTS)
+    assert {row[0] for row in PAIR_FUSION_ROWS} == set(PAIR_FUSION_VARIANTS)
 
 
 @pytest.mark.parametrize(("name", "image_size", "wanted"), PUBLISHED_TRUNKS)
@@ -170,6 +179,35 @@ def test_fusion_row(row):
     tokens, valid = jnp.zeros((1, 2, width)), jnp.ones((1, 2), bool)
     variables = jax.eval_shape(
         lambda key: encoder.init(key, tokens, valid, tokens, valid, train=False), jax.random.key(0)
+    )
+    assert count(variables) == wanted
+
+
+@pytest.mark.parametrize("row", DECODER_ROWS, ids=lambda row: row[0])
+def test_decoder_row(row):
+    numbers = [int(n.replace(",", "")) for n in row[1:8]]
+    sizes = dict(zip(["width", "depth", "num_heads", "mlp_width"], numbers, strict=False))
+    vocab_size, max_length, wanted = numbers[4:]
+    decoder = make_answer_decoder(row[0], vocab_size=vocab_size, max_length=max_length)
+    assert decoder == AnswerDecoder(vocab_size, max_length=max_length, dropout=0.1, **sizes)
+    ids, tokens = jnp.zeros((1, 2), jnp.int32), jnp.zeros((1, 2, numbers[0]))
+    variables = jax.eval_shape(
+        lambda key: decoder.init(key, ids, ids > 0, tokens, ids > 0, train=False), jax.random.key(0)
+    )
+    assert count(variables) == wanted
+
+
+@pytest.mark.parametrize("row", PAIR_FUSION_ROWS, ids=lambda row: row[0])
+def test_pair_fusion_row(row):
+    width, depth, num_heads, mlp_width, wanted = (int(n.replace(",", "")) for n in row[1:6])
+    fusion = make_pair_fusion(row[0], dtype=jnp.bfloat16)
+    sizes = {"depth": depth, "num_heads": num_heads, "mlp_width": mlp_width}
+    assert fusion == PairFusion(**sizes, dropout=0.1, dtype=jnp.bfloat16)
+    tokens, valid = jnp.zeros((1, 2, width)), jnp.ones((1, 2), bool)
+    images, image_valid = jnp.stack([tokens] * 2, 1), jnp.ones((1, 2, 2), bool)
+    variables = jax.eval_shape(
+        lambda key: fusion.init(key, tokens, valid, images, image_valid, train=False),
+        jax.random.key(0),
     )
     assert count(variables) == wanted
 

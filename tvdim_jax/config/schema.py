@@ -35,7 +35,6 @@ _DATA = {
     "source": "scenes",  # one of SOURCES
     "path": "",  # folder of the files of the source, or the TFDS data_dir of coco
     "train_split": "",  # part that is trained on, of karpathy, vqa and nlvr; "" is the usual one
-    "answers_path": "",  # of vqa: JSON list of answers to choose from; "": the frequent ones
     "num_examples": 20_000,  # images of the training split; scenes only
     "validation_fraction": 0.1,  # share split off by a hash; captions, and nlvr of one image
     "image_size": 32,  # pixels: stored square side, before augmentation
@@ -138,6 +137,7 @@ _EVAL = {
     "num_test_examples": 1_000,  # at most; scored
     "num_reranked": 128,  # best that all of the model puts in order; reranking and vqa
     "split": "",  # part of the source that is scored; "" is the one for validation
+    "answers_path": "",  # of vqa: JSON list of answers to choose from; "": the frequent ones
     "uncertain": "masked",  # labels of doubt: masked, positive or negative; findings
     "unmentioned": "masked",  # findings that a report leaves out: masked or negative
     "finetune_protocol": "default",  # one of FINE_TUNINGS, see docs/training.md; finetune

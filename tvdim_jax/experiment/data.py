@@ -150,13 +150,13 @@ def answer_list(config: ConfigDict, train: Source) -> list[str]:
       DataError: the list cannot be read.
       ValueError: no answer of the training part is frequent.
     """
-    if config.data.answers_path:
-        return read_answer_list(config.data.answers_path)
+    if config.eval.answers_path:
+        return read_answer_list(config.eval.answers_path)
     found = frequent_answers(train.answers) if isinstance(train, VqaSet) else []
     if not found:
         raise ValueError(
             f"answers: got none that is the most given one of 9 questions of {train.name}; name a "
-            "list with --config.data.answers_path=FILE"
+            "list with --config.eval.answers_path=FILE"
         )
     return found
 

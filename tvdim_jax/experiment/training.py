@@ -139,14 +139,14 @@ def open_run(config: ConfigDict, console: Console) -> Run:
     check_pretrained(config)
     teacher = open_teacher(config)
     try:
-        if uses_answers(config):
-            data.answer_list(config, splits.train)  # evaluation needs it
         trace(config, teacher)
         sharding.check_divisible(
             config.train.batch_size,
             num_devices=jax.device_count(),
             num_processes=jax.process_count(),
         )
+        if uses_answers(config):
+            data.answer_list(config, splits.train)  # evaluation needs it
     except ValueError as error:
         raise ConfigError(str(error)) from error
     workdir = run_folder.open_folder(config)
