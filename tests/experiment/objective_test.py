@@ -8,10 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.reference.tiny_run import CLIP, tiny_config
+from tests.reference.downstream_sets import write_nlvr, write_vqa
+from tests.reference.tiny_run import CLIP, SRCL, tiny_config
 from tvdim_jax.augment import make_two_views
+from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import train_tokenizer
 from tvdim_jax.experiment import objective as objective_lib
+from tvdim_jax.experiment.data import make_splits, make_tokenizer, open_stream
 from tvdim_jax.experiment.objective import (
     Words,
     batch_shapes,
@@ -177,6 +180,42 @@ def test_batch_shapes_with_and_without_text():
     tokens = {"token_ids": ((6, 9), "int32"), "token_valid": ((6, 9), "bool")}
     assert shapes == {**rest, **tokens}
     assert set(batch_shapes(tiny_config(objective__name="amdim"))) == set(rest)
+
+
+@pytest.mark.parametrize("name", ["vqa", "nlvr"])
+def test_batch_shapes_of_questions_and_pairs_are_those_of_the_stream(tmp_path, name):
+    if name == "vqa":
+        write_vqa(tmp_path)
+        write_vqa(tmp_path, part="val2014", num_images=2)
+    else:
+        write_nlvr(tmp_path, split="train")
+        write_nlvr(tmp_path, split="dev")
+    words = {"objective__name": name, "data__source": name, "data__path": tmp_path}
+    config = tiny_config(**SRCL | words, tokenizer__answer_length=7)
+    train, _ = make_splits(config)
+    tokenizer = make_tokenizer(config, train, tmp_path)
+    stream = open_stream(config, train, tokenizer, BadExamples(), start_step=0)
+    batch = next(stream)
+    stream.close()
+    wanted = {key: (each.shape, each.dtype) for key, each in batch_shapes(config).items()}
+    assert {key: (each.shape, each.dtype) for key, each in batch.items()} == wanted
+
+
+def test_the_images_of_a_pair_are_cropped_apart_and_never_flipped(monkeypatch):
+    def keep(params, variables, batch, *, apply, key, step):
+        return 0.0, ({"views": batch["views"]}, variables)
+
+    monkeypatch.setattr(objective_lib, "pair_objective", keep)
+    words = {"objective__name": "nlvr", "data__source": "nlvr", "augment": "captions_unflipped"}
+    loss_fn = make_loss_fn(tiny_config(**SRCL | words, model__image_size=16), None)
+    ramp = jnp.tile(jnp.arange(32, dtype=jnp.uint8) * 8, (6, 2, 32, 1))[..., None]
+    batch = {"image": jnp.tile(ramp, (1, 1, 1, 1, 3))}
+    run = jax.jit(lambda key: loss_fn({}, {}, batch, key=key, step=0)[1][0]["views"])
+    left, right = run(jax.random.key(0))
+    assert left.shape == right.shape == (6, 16, 16, 3)
+    assert np.abs(left - right).max() > 0.01
+    assert (left[:, 8, -1, 0] > left[:, 8, 0, 0]).all()
+    assert (right[:, 8, -1, 0] > right[:, 8, 0, 0]).all()
 
 
 PAIRS = CLIP | {

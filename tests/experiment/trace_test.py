@@ -49,6 +49,18 @@ def test_clip_and_srcl():
 
 
 @pytest.mark.parametrize(
+    ("name", "source", "metric"),
+    [
+        ("vqa", "vqa", "train/answer_loss"),
+        ("nlvr", "nlvr", "train/pair_accuracy"),
+        ("nlvr_assignment", "scenes", "train/assignment_accuracy"),
+    ],
+)
+def test_what_starts_from_srcl(name, source, metric):
+    assert metric in trace(tiny_config(**SRCL | {"objective__name": name, "data__source": source}))
+
+
+@pytest.mark.parametrize(
     ("changes", "text"),
     [
         ({"objective__queue_size": 12}, "got 12 places for batches of 8, wanted a multiple"),
