@@ -26,6 +26,7 @@ from rich.table import Table
 from tvdim_jax.config import load
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.pipeline import TrainStream
+from tvdim_jax.data.task_streams import JoinedStream
 from tvdim_jax.experiment.data import make_splits, make_tokenizer, open_stream
 from tvdim_jax.experiment.model import make_model
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn, make_objective
@@ -116,7 +117,7 @@ def demo_update() -> Callable[[], Any]:
     return _update(config, model, make_loss_fn(config, model), batch)
 
 
-def demo_stream(folder: Path) -> TrainStream:
+def demo_stream(folder: Path) -> TrainStream | JoinedStream:
     """The training batches of the demo, read by its threads; the tokenizer lies in `folder`."""
     config = load(DEMO)
     source = make_splits(config).train

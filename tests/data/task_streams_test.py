@@ -90,7 +90,7 @@ def test_evaluation_takes_each_row_once(tmp_path):
     where = np.concatenate([batch["where"] for batch in batches])
     assert where[:17].tolist() == [False] * 3 + [True] * 14
     labels = np.concatenate([batch["label"] for batch in batches])
-    assert labels[where].tolist() == list(pairs.labels[3:])
+    assert labels[where].tolist() == list(pairs.truth[3:])
     tokens = np.concatenate([batch["token_ids"] for batch in batches])
     wanted = TOKENIZER.encode([pairs.captions(row)[0] for row in range(1, 17)])[0]
     np.testing.assert_array_equal(tokens[1:17], wanted)
@@ -107,4 +107,4 @@ def test_real_lines_may_say_more(tmp_path):
     rows = write_nlvr(tmp_path)
     rows[0] |= {"label": True, "extra_validations": {"3": "True"}}
     (tmp_path / "dev.json").write_text("\n".join(map(json.dumps, rows)))
-    assert read_nlvr(tmp_path, "dev").labels[0] == 1
+    assert read_nlvr(tmp_path, "dev").truth[0] == 1

@@ -246,7 +246,7 @@ def test_official_splits_for_training_and_scoring(tmp_path):
     write_nlvr(tmp_path / "nlvr", split="test1", num_pairs=4)
     words = {"objective__name": "nlvr", "data__source": "nlvr", "data__path": tmp_path / "nlvr"}
     train, test = make_splits(tiny_config(**SRCL | words, eval__split="test1"))
-    assert (len(train), len(train.labels), len(test)) == (16, 16, 8)
+    assert (len(train), len(train.truth), len(test)) == (16, 16, 8)
     with pytest.raises(ConfigError) as error:
         make_splits(tiny_config(**SRCL | words, data__train_split="dev"))
     assert str(error.value) == (

@@ -117,7 +117,7 @@ def pair_eval_batches(pairs: NlvrSet, tokenizer: Tokenizer, **options: Any) -> I
 def _joined(left: Batch, right: Batch, pairs: NlvrSet) -> Batch:
     rows = left["image_id"]
     where = left["where"] & right["where"] & (rows == right["image_id"])
-    label = np.array([pairs.labels[row] for row in rows], np.int32)
+    label = np.array([pairs.truth[row] for row in rows], np.int32)
     return left | {
         "image": np.stack([left["image"], right["image"]], axis=1),
         "where": where,

@@ -17,8 +17,9 @@ def colour_of(image):
 def test_pairs_sentences_and_labels(tmp_path, split):
     rows = write_nlvr(tmp_path, split=split)
     pairs = read_nlvr(tmp_path, split)
-    assert len(pairs) == len(pairs.right) == len(pairs.labels) == len(rows) == 16
-    assert set(pairs.labels) == {0, 1}
+    assert len(pairs) == len(pairs.right) == len(pairs.truth) == len(rows) == 16
+    assert set(pairs.truth) == {0, 1}
+    assert pairs.labels(0) == pairs.ambiguous(0) == []
     differ = 0
     for index, row in enumerate(rows):
         assert pairs.captions(index) == pairs.right.captions(index) == [row["sentence"]]
@@ -26,7 +27,7 @@ def test_pairs_sentences_and_labels(tmp_path, split):
         left, right = (colour_of(side.read_image(index)) for side in (pairs, pairs.right))
         seen = {"The left": left == row["sentence"].split()[-1].strip("."),
                 "Both ima": left == right == row["sentence"].split()[-1].strip(".")}  # fmt: skip
-        assert seen[row["sentence"][:8]] == pairs.labels[index] == (row["label"] == "True")
+        assert seen[row["sentence"][:8]] == pairs.truth[index] == (row["label"] == "True")
         differ += left != right
     assert differ > 0
 
@@ -53,8 +54,8 @@ def test_bad_lines_are_bad_examples(tmp_path):
     texts = ["{", "[1]", "", *map(json.dumps, lines)]
     file.write_text("\n".join(texts) + "\n")
     pairs = read_nlvr(tmp_path, "dev")
-    assert len(pairs.labels) == 18
-    bad = [row for row, label in enumerate(pairs.labels) if label < 0]
+    assert len(pairs.truth) == 18
+    bad = [row for row, label in enumerate(pairs.truth) if label < 0]
     assert bad == [0, 1, 2, 3, 4, 6]  # of two lines with one identifier the first counts
     assert pairs.example_id(1) == "dev.json:2"
     for side in (pairs, pairs.right):
@@ -72,7 +73,7 @@ def test_one_image_with_a_sentence(tmp_path, make_jpeg):
     ]
     (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     pairs = read_nlvr(tmp_path, "all")
-    assert list(pairs.labels) == [1, 0, -1, -1]
+    assert list(pairs.truth) == [1, 0, -1, -1]
     assert pairs.right.captions(1) == ["Three"]
     np.testing.assert_array_equal(pairs.read_image(0), pairs.right.read_image(1))
 

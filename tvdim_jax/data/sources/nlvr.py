@@ -36,13 +36,13 @@ class NlvrSet(RecordSource):
 
     Attributes:
       right: source of the right images, of the same rows and sentences.
-      labels: by row, 1 if the sentence is true of the pair, else 0; -1 for a bad example.
+      truth: by row, 1 if the sentence is true of the pair, else 0; -1 for a bad example.
     """
 
     def __init__(self, root: Path, rows: Sequence[_Row], digest: str) -> None:
         super().__init__("nlvr", root, [left for left, _, _ in rows], digest)
         self.right = RecordSource("nlvr", root, [right for _, right, _ in rows], digest)
-        self.labels = [label for _, _, label in rows]
+        self.truth = [label for _, _, label in rows]
 
 
 def read_nlvr(path: str | Path, split: str, unseen_fraction: float = 0.1) -> NlvrSet:

@@ -37,7 +37,7 @@ def _nlvr(context: Context) -> Outcome:
         found += (said == batch["label"])[where].tolist()
     if not rows:
         raise ValueError(f"nlvr: no pair of {source.name} could be read; check the data folder")
-    share_true = float(np.mean([source.labels[row] for row in rows]))
+    share_true = float(np.mean([source.truth[row] for row in rows]))
     right = np.array(found)[:, None]
     result = {
         "metrics": {
