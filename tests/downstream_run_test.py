@@ -135,6 +135,7 @@ def test_nlvr_trains_and_is_scored(tmp_path, compiled):
 def test_nlvr_goes_on_from_text_assignment_and_that_from_srcl(tmp_path, srcl_run, compiled):
     assignment = TASK | {
         "objective__name": "nlvr_assignment",
+        "data__image_size": 64,
         "model__start_from": srcl_run,
         "train__num_steps": 2,
         "eval__tasks": "('retrieval',)",

@@ -7,6 +7,8 @@ A file in configs/ calls `default()`, changes a few fields and returns the resul
 from tvdim_jax.config.checks import (
     ConfigError,
     check,
+    compares_texts,
+    is_downstream,
     uses_answers,
     uses_embeddings,
     uses_fusion,
@@ -20,7 +22,7 @@ from tvdim_jax.config.files import from_json, load, override
 from tvdim_jax.config.schema import TASKS, default, flat_fields
 
 __all__ = [
-    "TASKS", "ConfigError", "check", "default", "flat_fields", "from_json", "load", "override",
-    "uses_answers", "uses_embeddings", "uses_fusion", "uses_image_pairs", "uses_pair_fusion",
-    "uses_pair_nets", "uses_sentences", "uses_text",
+    "TASKS", "ConfigError", "check", "compares_texts", "default", "flat_fields", "from_json",
+    "is_downstream", "load", "override", "uses_answers", "uses_embeddings", "uses_fusion",
+    "uses_image_pairs", "uses_pair_fusion", "uses_pair_nets", "uses_sentences", "uses_text",
 ]  # fmt: skip

@@ -153,6 +153,16 @@ def uses_pair_fusion(config: ConfigDict) -> bool:
     return uses_image_pairs(config) or config.objective.name == "nlvr_assignment"
 
 
+def compares_texts(config: ConfigDict) -> bool:
+    """Whether images are compared with texts: all with text but VQA and NLVR2."""
+    return uses_text(config) and not (uses_answers(config) or uses_image_pairs(config))
+
+
+def is_downstream(config: ConfigDict) -> bool:
+    """Whether the run is of a task that starts from SRCL: VQA, NLVR2 and the step before it."""
+    return uses_answers(config) or uses_pair_fusion(config)
+
+
 def uses_pair_nets(config: ConfigDict) -> bool:
     """Whether the run is of CLIP, SRCL, or of what starts from them: nets beside two encoders."""
     return uses_embeddings(config) or uses_answers(config) or uses_image_pairs(config)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import ConfigError, uses_pair_nets, uses_sentences
+from tvdim_jax.config import ConfigError, uses_answers, uses_pair_nets, uses_sentences
 from tvdim_jax.data.answers import frequent_answers
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.pipeline import TrainStream, make_train_stream
@@ -159,6 +159,12 @@ def answer_list(config: ConfigDict, train: Source) -> list[str]:
             "list with --config.eval.answers_path=FILE"
         )
     return found
+
+
+def check_answers(config: ConfigDict, train: Source) -> None:
+    """Raises what `answer_list` raises, before a run of VQA needs the list."""
+    if uses_answers(config):
+        answer_list(config, train)
 
 
 def with_noise(config: ConfigDict, splits: Splits) -> Splits:

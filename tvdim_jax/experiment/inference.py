@@ -78,7 +78,7 @@ class TrainedModel:
         return extract(lambda batch: comparable(self._encoders.image(batch)), batches)[0]
 
     def encode_text(self, texts: Sequence[str]) -> np.ndarray:
-        """The same of texts, comparable with images by cosine but for lmi.
+        """The same of texts, comparable with images by cosine but for lmi, vqa and nlvr.
 
         Args:
           texts: N sentences; what passes the maximum length is cut off.

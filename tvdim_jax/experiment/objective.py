@@ -10,11 +10,11 @@ from ml_collections import ConfigDict
 
 from tvdim_jax.augment import make_two_views
 from tvdim_jax.config import (
+    is_downstream,
     uses_answers,
     uses_embeddings,
     uses_fusion,
     uses_image_pairs,
-    uses_pair_fusion,
     uses_pair_nets,
     uses_sentences,
     uses_text,
@@ -124,7 +124,7 @@ def make_objective(config: ConfigDict, mesh: Mesh | None = None, words: Words | 
             sentence_mean=options.sentence_mean,
             mesh=mesh,
         )
-    if uses_answers(config) or uses_pair_fusion(config):
+    if is_downstream(config):
         return _downstream(config)
     if uses_fusion(config):
         return _make_srcl(config, mesh, words)

@@ -12,14 +12,7 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from tvdim_jax.config import (
-    ConfigError,
-    uses_answers,
-    uses_fusion,
-    uses_pair_fusion,
-    uses_sentences,
-    uses_text,
-)
+from tvdim_jax.config import ConfigError, is_downstream, uses_fusion, uses_sentences, uses_text
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
@@ -145,8 +138,7 @@ def open_run(config: ConfigDict, console: Console) -> Run:
             num_devices=jax.device_count(),
             num_processes=jax.process_count(),
         )
-        if uses_answers(config):
-            data.answer_list(config, splits.train)  # evaluation needs it
+        data.check_answers(config, splits.train)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     workdir = run_folder.open_folder(config)
@@ -168,17 +160,13 @@ def banner(run: Run) -> str:
         f"process {jax.process_index()} of {jax.process_count()}, {jax.local_device_count()} of "
         f"{len(devices)} {devices[0].device_kind} devices, mesh {dict(run.mesh.shape)}"
     )
-    contrast = "" if _has_no_contrast(run.config) else f"{batch - 1} negatives per anchor, "
+    contrast = "" if is_downstream(run.config) else f"{batch - 1} negatives per anchor, "
     work = f"global batch {batch}, {contrast}{run.config.train.num_steps:,} updates"
     data_set = (
         f"{train_set.name}: {len(train_set):,} training and {len(test_set):,} test images; "
         f"run folder {run.workdir}"
     )
     return "\n".join((where, work, data_set, *([str(run.teacher)] if run.teacher else [])))
-
-
-def _has_no_contrast(config: ConfigDict) -> bool:
-    return uses_answers(config) or uses_pair_fusion(config)
 
 
 def _train(

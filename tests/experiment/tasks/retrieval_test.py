@@ -41,6 +41,8 @@ def test_what_is_missing_is_said_before_an_image_is_read():
     assert RETRIEVAL.missing(config, blank) == "the test part of table has no texts"
     config = tiny_config(objective__text_weight=0.0)
     assert RETRIEVAL.missing(config, blank) == "the run has no text encoder"
+    config = tiny_config(objective__name="vqa", data__source="vqa")
+    assert RETRIEVAL.missing(config, blank) == "a run of vqa compares no image with a text"
 
 
 class Reports(Table):

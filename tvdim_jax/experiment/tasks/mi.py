@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_sentences, uses_text
+from tvdim_jax.config import compares_texts, uses_sentences, uses_text
 from tvdim_jax.evals import jsd_critic, mi_estimate, representation
 from tvdim_jax.evals.mi_estimate import MiPanel
 from tvdim_jax.experiment.data import Splits
@@ -36,7 +36,7 @@ def _mi(context: Context) -> Outcome:
     config, splits, test = context.config, context.splits, context.test
     images = np.asarray(comparable(test.features))
     shape: dict[str, float] = _shape_of("image", images)
-    pairs = held_out_pairs(context, test, splits.test) if uses_text(config) else None
+    pairs = held_out_pairs(context, test, splits.test) if compares_texts(config) else None
     if pairs is None or len(pairs.x) < 2:
         why = "no pairs of an image and a text" if uses_text(config) else "no text encoder"
         note = f"{why}: only the shape of the features of {len(images):,} images"

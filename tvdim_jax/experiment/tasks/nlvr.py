@@ -52,7 +52,7 @@ def _nlvr(context: Context) -> Outcome:
 
 
 NLVR = Task(
-    does="sentences about two images, true or false: accuracy, that of the majority beside it",
+    does="sentences about two images: accuracy, beside that of the majority",
     run=_nlvr,
     missing=_missing,
     train=(),

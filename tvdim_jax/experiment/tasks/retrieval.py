@@ -3,7 +3,7 @@
 import numpy as np
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_answers, uses_image_pairs, uses_sentences, uses_text
+from tvdim_jax.config import compares_texts, uses_sentences, uses_text
 from tvdim_jax.data.eval_batches import caption_table
 from tvdim_jax.data.reports import report_sentences
 from tvdim_jax.evals import retrieval
@@ -41,7 +41,7 @@ def missing_texts(config: ConfigDict, splits: Splits) -> str | None:
     """See `Task`: a text encoder, and texts in the test part."""
     if not uses_text(config):
         return "the run has no text encoder"
-    if uses_answers(config) or uses_image_pairs(config):
+    if not compares_texts(config):
         return f"a run of {config.objective.name} compares no image with a text"
     rows = first_rows(config, splits.test, config.eval.num_test_examples)
     if not any(caption_table(splits.test, [row])[0] for row in rows):
