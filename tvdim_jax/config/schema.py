@@ -24,6 +24,7 @@ TASKS = (
     "mi",
     "vqa",
     "nlvr",
+    "false_negatives",
 )
 AUGMENTS = ("cifar", "stl", "imagenet", "captions", "captions_unflipped", "xray")
 FINE_TUNINGS = ("default", "lmi_frozen", "lmi_tuned")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tvdim_jax.experiment.tasks.base import Task
+from tvdim_jax.experiment.tasks.false_negatives import FALSE_NEGATIVES
 from tvdim_jax.experiment.tasks.few_shot import FEW_SHOT
 from tvdim_jax.experiment.tasks.findings import FINDINGS
 from tvdim_jax.experiment.tasks.finetune import FINETUNE
@@ -34,4 +35,5 @@ TASK_OF: Mapping[str, Task] = {
     "mi": MI,
     "vqa": VQA,
     "nlvr": NLVR,
+    "false_negatives": FALSE_NEGATIVES,
 }

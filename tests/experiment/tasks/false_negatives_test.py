@@ -1,0 +1,77 @@
+"""The audit of false negatives on a table with planted near-matches."""
+
+import numpy as np
+import pytest
+
+from tests.reference.label_table import ENCODERS, TOKENIZER, Table, embed_level, numbers
+from tests.reference.tiny_run import CLIP, tiny_config
+from tvdim_jax.experiment.data import Splits
+from tvdim_jax.experiment.tasks import Context, Images
+from tvdim_jax.experiment.tasks.false_negatives import FALSE_NEGATIVES
+
+SIZE = 16
+REGULATED = CLIP | {
+    "objective__pair_loss": "similarity_regulated",
+    "objective__norm": "softmax",
+    "objective__delta": 5.0,
+}
+CAPTIONS = numbers(SIZE)
+CAPTIONS[9] = CAPTIONS[8]  # an equal text: nobody's negative
+CAPTIONS[3] = []
+
+
+def outcome(config, encoders=ENCODERS):
+    source = Table(SIZE, captions=CAPTIONS)
+    levels = np.arange(SIZE, dtype=np.uint8)[:, None, None, None]
+    batch = {"image": np.broadcast_to(levels, (SIZE, 32, 32, 3))}
+    train = Images(np.arange(SIZE), embed_level(batch))
+    nothing = Images(np.zeros(0, np.int64), {})
+    splits = Splits(source, Table(1))
+    return FALSE_NEGATIVES.run(Context(config, splits, train, nothing, encoders, TOKENIZER))
+
+
+def cosine(one, two):
+    """Of the levels on the wheel of 40."""
+    return (1 + np.cos((one - two) * 2 * np.pi / 40)) / 2
+
+
+def test_the_nearest_negatives_with_their_weights():
+    config = tiny_config(**REGULATED, train__batch_size=16)
+    result = outcome(config).result
+    assert result["num_batches"] == 1
+    rows = [row for row in range(SIZE) if row != 3]
+    level = {row: 8 if row == 9 else row for row in rows}  # of the text
+    weights = {}
+    for one in rows:
+        negatives = [two for two in rows if two != one and {one, two} != {8, 9}]
+        raw = {two: np.exp(5 / np.exp(cosine(one, level[two]))) for two in negatives}
+        weights |= {(one, two): len(raw) * raw[two] / sum(raw.values()) for two in raw}
+    assert len(result["nearest"]) == 20
+    for entry in result["nearest"]:
+        one, two = (int(entry[name].removesuffix(".jpg")) for name in ("image", "other_image"))
+        assert (entry["own_text"], entry["other_text"]) == (CAPTIONS[one][0], CAPTIONS[two][0])
+        assert entry["model_cosine"] == pytest.approx(cosine(one, level[two]), abs=1e-5)
+        assert entry["model_weight"] == pytest.approx(weights[one, two], rel=1e-4)
+        assert abs(one - level[two]) <= 1
+    spared = np.mean([weight < 0.7 for weight in weights.values()])
+    assert result["metrics"]["model_weight_below_0.7"] == pytest.approx(spared)
+    shares = result["details"]["weights by the model"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["0.0 to 0.2"] == result["metrics"]["model_weight_below_0.2"]
+    assert result["note"].count("model cosine") == 20
+    assert "teacher" not in result["note"]
+
+
+def test_batches_have_the_size_of_the_run():
+    result = outcome(tiny_config(**REGULATED, train__batch_size=4)).result
+    assert result["num_batches"] == 3
+
+
+def test_what_is_missing():
+    full, blank = (Splits(Table(4, captions=each), Table(1)) for each in (numbers(4), None))
+    assert FALSE_NEGATIVES.missing(tiny_config(**REGULATED), full) is None
+    assert FALSE_NEGATIVES.missing(tiny_config(), full) == "a run of tvdim weighs no negatives"
+    why = FALSE_NEGATIVES.missing(tiny_config(**REGULATED), blank)
+    assert why == "the training part of table has no texts"
+    with pytest.raises(ValueError, match="false_negatives needs a text encoder"):
+        outcome(tiny_config(**REGULATED), encoders=None)
