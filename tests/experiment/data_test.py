@@ -1,5 +1,6 @@
 """Sources, tokenizer and stream as the config names them."""
 
+import json
 import os
 
 import jax
@@ -21,7 +22,9 @@ from tvdim_jax.config import ConfigError
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.errors import DataError
 from tvdim_jax.data.sources.scenes import Scenes
+from tvdim_jax.evals.subjects import check_disjoint_subjects
 from tvdim_jax.experiment import data
+from tvdim_jax.experiment.comparison import name_rows
 from tvdim_jax.experiment.data import (
     answer_list,
     make_splits,
@@ -30,6 +33,7 @@ from tvdim_jax.experiment.data import (
     scored_name,
     with_noise,
 )
+from tvdim_jax.experiment.tasks import Examples
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +89,21 @@ def test_captions_are_split_by_image(photos):
     assert len(names[0] | names[1]) == 48
     assert not names[0] & names[1]
     assert 5 <= len(test) <= 25
+
+
+def test_patients_are_kept_apart_and_drawn_together(tmp_path):
+    rows = [{"image": f"{n}.jpg", "captions": ["x"], "patient": n // 4} for n in range(80)]
+    (tmp_path / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    train, test = make_splits(captions_config(tmp_path, data__validation_fraction=0.3))
+    of_parts = [
+        np.array([part.subject_id(row) for row in range(len(part))]) for part in (train, test)
+    ]
+    check_disjoint_subjects(*of_parts)
+    nothing = np.zeros((len(test), 1))
+    examples = Examples(np.arange(len(test)), ("x",), nothing, nothing, nothing)
+    groups = name_rows(examples, test).group_id
+    assert set(np.unique(groups, return_counts=True)[1].tolist()) == {4}
+    assert len(test) >= 8
 
 
 def test_the_part_that_is_scored(tmp_path):

@@ -37,7 +37,7 @@ _DATA = {
     "path": "",  # folder of the files of the source, or the TFDS data_dir of coco
     "train_split": "",  # part that is trained on, of karpathy, vqa and nlvr; "" is the usual one
     "num_examples": 20_000,  # images of the training split; scenes only
-    "validation_fraction": 0.1,  # share split off by a hash; captions, and nlvr of one image
+    "validation_fraction": 0.1,  # share split off by a hash, see docs/training.md; captions, nlvr
     "image_size": 32,  # pixels: stored square side, before augmentation
     "grey": False,  # reads 16-bit grey images; goes with augment xray
     "max_sentences": 12,  # of a report; lmi only

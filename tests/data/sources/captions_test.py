@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from tvdim_jax.data.errors import BadExample, DataError
+from tvdim_jax.data.sources.base import KnowsSubjects
 from tvdim_jax.data.sources.captions import MAX_LINE_BYTES, CaptionsFolder
 
 
@@ -85,6 +86,65 @@ def test_split_follows_the_hash_of_the_name(tmp_path):
     assert kept == set(found["validation"]) & set(names[150:])
 
 
+def test_a_folder_without_patients_keeps_its_split_for_ever(tmp_path):
+    names = [f"images/{number}.jpg" for number in range(60)]
+    write(tmp_path, *(json.dumps({"image": name, "captions": ["x"]}) for name in names))
+    train, test = (CaptionsFolder(tmp_path, split, 0.1) for split in ("train", "validation"))
+    assert ids(test, test.example_id) == [f"images/{number}.jpg" for number in (7, 10, 19, 26, 33)]
+    assert (train.digest(), test.digest()) == ("8215cd0b730978f7", "e4a28d7ddb53de0d")
+    assert ids(test, test.subject_id) == [8, 11, 20, 27, 34]  # each image for itself
+    assert sorted(ids(train, train.subject_id) + ids(test, test.subject_id)) == [*range(1, 61)]
+
+
+def ids(source, of_row):
+    return [of_row(row) for row in range(len(source))]
+
+
+def test_a_patient_is_in_one_part_only(tmp_path):
+    patients = ["a", "b", 7, "b", "c", "7", "d", "a", "e", "f", "g", "e"]
+    rows = [{"image": f"{n}.jpg", "captions": [], "patient": p} for n, p in enumerate(patients)]
+    write(tmp_path, *map(json.dumps, rows))
+    whole, train, test = (
+        CaptionsFolder(tmp_path, split, 0.4) for split in ("all", "train", "validation")
+    )
+    assert isinstance(test, KnowsSubjects)
+    assert ids(whole, whole.subject_id) == [1, 2, 3, 2, 5, 3, 7, 1, 9, 10, 11, 9]
+    kept = [n for n, p in enumerate(patients) if zlib.crc32(str(p).encode()) < 0.4 * 2**32]
+    assert 0 < len(kept) < 12
+    assert ids(test, test.example_id) == [f"{n}.jpg" for n in kept]
+    assert ids(test, test.subject_id) == [whole.subject_id(n) for n in kept]
+    assert not {*ids(test, test.subject_id)} & {*ids(train, train.subject_id)}
+    assert len(train) + len(test) == 12
+
+
+def test_the_digest_tells_a_split_by_patients_from_one_by_images(tmp_path, monkeypatch):
+    write(tmp_path, GOOD[:-1] + ', "patient": 5}')
+    by_patient = CaptionsFolder(tmp_path).digest()
+    monkeypatch.setattr("tvdim_jax.data.sources.captions._patient", lambda row, where: None)
+    assert CaptionsFolder(tmp_path).digest() != by_patient
+
+
+PATIENT = '{"image": "b.jpg", "captions": [], "patient": 5}'
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "got"),
+    [
+        (PATIENT, GOOD, "None"),
+        (PATIENT, '{"image": "c.jpg", "captions": [], "patient": null}', "None"),
+        (GOOD, PATIENT, "'5'"),
+    ],
+)
+def test_patients_are_on_every_line_or_on_none(tmp_path, first, last, got):
+    write(tmp_path, first, first, "", last)
+    with pytest.raises(DataError) as error:
+        CaptionsFolder(tmp_path)
+    assert str(error.value) == (
+        f"{tmp_path}/captions.jsonl:4: got patient={got}, wanted a patient on every line or on "
+        "none: give one whom nobody knows a name of its own; correct or remove this line"
+    )
+
+
 def test_no_validation_part(tmp_path):
     write(tmp_path, GOOD, "", "  ")
     assert len(CaptionsFolder(tmp_path, "train", 0.0)) == 1
@@ -142,6 +202,12 @@ def test_a_second_row_for_an_image_is_a_bad_example(make_folder, make_jpeg):
         ('{"image": "a.jpg", "captions": ["x", 1]}', r"got captions=\['x', 1\], wanted a list"),
         ('{"image": "a.jpg", "captions": [], "labels": {"a": 1}}', "got labels={'a': 1}, wanted"),
         ('{"image": "a.jpg", "captions": [], "ambiguous": null}', "got ambiguous=None, wanted"),
+        (
+            '{"image": "a.jpg", "captions": [], "patient": ""}',
+            "patient='', wanted a name or a whole",
+        ),
+        ('{"image": "a.jpg", "captions": [], "patient": true}', "patient=True, wanted a name or"),
+        ('{"image": "a.jpg", "captions": [], "patient": 1.5}', r"patient=1\.5, wanted a name or"),
         ('{"image": "a.jpg", "captions": [], "score": NaN}', "got NaN is no JSON"),
         ('{"image": "a.jpg", "captions": [], "score": -Infinity}', "got -Infinity is no JSON"),
         (b'{"image": "a.jpg", "captions": ["\xff\xfe"]}', "got 'utf-8' codec can't decode"),

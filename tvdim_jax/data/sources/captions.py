@@ -1,7 +1,8 @@
 """A folder of images with captions: rows of captions.jsonl.
 
-A row is {"image": path under the folder, "captions": [..], "labels": [..], "ambiguous": [..]}; the
-last two may be missing, other fields are ignored. One label may also be written as a string.
+A row is {"image": path under the folder, "captions": [..], "labels": [..], "ambiguous": [..],
+"patient": whose image it is}; the last three may be missing, other fields are ignored. One label
+may also be written as a string. A patient is a string or a whole number, on every row or on none.
 """
 
 import hashlib
@@ -26,6 +27,7 @@ class _Row(NamedTuple):
     captions: list[str]
     labels: list[str]
     ambiguous: list[str]
+    patient: str | None
     repeated: bool  # an earlier row names the same image
     line: int
 
@@ -35,9 +37,11 @@ class CaptionsFolder:
 
     Args:
       path: the folder.
-      split: "train", "validation" or "all". The CRC-32 of the image name decides where a row goes,
-        so that one image is never in both, whatever else the file holds.
-      validation_fraction: share of the images in "validation", in [0, 1); 0 leaves it empty.
+      split: "train", "validation" or "all". The CRC-32 of the patient decides where a row goes, or
+        that of the image name where the rows name no patients, so that no patient and no image is
+        in both, whatever else the file holds.
+      validation_fraction: share of the patients or images in "validation", in [0, 1); 0 leaves it
+        empty.
       file: name of the file of rows.
       label_field: field of a row that holds its labels.
 
@@ -69,12 +73,23 @@ class CaptionsFolder:
             )
         digest = hashlib.blake2b(f"{split} {validation_fraction}".encode(), digest_size=8)
         images: set[str] = set()
+        subjects: dict[str, int] = {}  # patient, or image -> the line that first names it
+        has_patients: bool | None = None
         self._rows: list[_Row] = []
+        self._subjects: list[int] = []
         for number, line in _lines(rows):
             digest.update(line)
             row = _parse(line, f"{rows}:{number}", images, number, label_field)
-            if split in ("all", _split_of(row.image, validation_fraction)):
+            if has_patients is None:
+                has_patients = row.patient is not None
+            _check_patient(row, has_patients, f"{rows}:{number}")
+            owner = row.image if row.patient is None else row.patient
+            subject = subjects.setdefault(owner, number)
+            if split in ("all", _split_of(owner, validation_fraction)):
                 self._rows.append(row)
+                self._subjects.append(subject)
+        if has_patients:  # a run that split these lines by the image must not go on
+            digest.update(b"split by patient")
         self._digest = digest.hexdigest()
         if not self._rows:
             raise DataError(
@@ -109,6 +124,10 @@ class CaptionsFolder:
         """The row: each image has captions of its own."""
         return index
 
+    def subject_id(self, index: int) -> int:
+        """See KnowsSubjects: the line that first names the patient; without patients, the image."""
+        return self._subjects[index]
+
     def example_id(self, index: int) -> str:
         """The image name; with the line number behind it in a second row for the same image."""
         row = self._rows[index]
@@ -125,8 +144,8 @@ class CaptionsFolder:
         return read_inside(self._root, row.image)
 
 
-def _split_of(image: str, validation_fraction: float) -> str:
-    share = zlib.crc32(image.encode(errors="surrogatepass")) / 2**32
+def _split_of(owner: str, validation_fraction: float) -> str:
+    share = zlib.crc32(owner.encode(errors="surrogatepass")) / 2**32
     return "validation" if share < validation_fraction else "train"
 
 
@@ -156,7 +175,25 @@ def _parse(line: bytes, where: str, images: set[str], number: int, label_field: 
     label = row.get(label_field)
     labels = [label] if isinstance(label, str) else _texts(row, label_field, [], where)
     ambiguous = _texts(row, "ambiguous", [], where)
-    return _Row(image, captions, labels, ambiguous, repeated, number)
+    return _Row(image, captions, labels, ambiguous, _patient(row, where), repeated, number)
+
+
+def _patient(row: dict[str, Any], where: str) -> str | None:
+    patient = row.get("patient")
+    if patient is None:
+        return None
+    if isinstance(patient, bool) or not isinstance(patient, (str, int)) or patient == "":
+        _broken(where, f"patient={_short(patient)}", "a name or a whole number")
+    return str(patient)
+
+
+def _check_patient(row: _Row, has_patients: bool, where: str) -> None:
+    if has_patients == (row.patient is None):
+        _broken(
+            where,
+            f"patient={_short(row.patient)}",
+            "a patient on every line or on none: give one whom nobody knows a name of its own",
+        )
 
 
 def _texts(row: dict[str, Any], field: str, default: list[str] | None, where: str) -> list[str]:
