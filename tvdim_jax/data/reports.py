@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from tvdim_jax.data.text_ops import clean_caption, text_id
 
 MAX_CHARACTERS = 20_000
-MIN_TOKENS = 3
+MIN_WORDS = 2  # of "No pneumothorax.": words or numbers, the full stop is none
 
 # Beginnings of the words that make a line a heading.
 _WANTED = ("FINDING", "IMPRESSION", "CONCLUSION", "RECOMMENDATION")
@@ -95,7 +95,7 @@ def report_sentences(texts: Sequence[str], max_sentences: int) -> list[str]:
     """The sentences of one image: what sentence mode trains on.
 
     Each text is split by `split_sentences`; blanks of de-identification ("___") are taken out, the
-    rest cleaned by text_ops.clean_caption; numbers stay. Sentences of fewer than MIN_TOKENS words
+    rest cleaned by text_ops.clean_caption; numbers stay. Sentences of fewer than MIN_WORDS words
     or numbers are dropped, and so is a sentence (by text_ops.text_id) that came before.
 
     Args:
@@ -109,7 +109,7 @@ def report_sentences(texts: Sequence[str], max_sentences: int) -> list[str]:
     for text in texts:
         for sentence in split_sentences(text):
             cleaned = _LOOSE_POINT.sub(r"\1", clean_caption(_REMOVED.sub(" ", sentence)))
-            if len(_TOKEN.findall(cleaned)) >= MIN_TOKENS:
+            if len(_TOKEN.findall(cleaned)) >= MIN_WORDS:
                 found.setdefault(text_id(cleaned), cleaned)
     return list(found.values())[:max_sentences]
 
