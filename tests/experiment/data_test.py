@@ -1,11 +1,13 @@
 """Sources, tokenizer and stream as the config names them."""
 
+import io
 import json
 import os
 
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 from tests.reference.downstream_sets import write_karpathy, write_nlvr, write_vqa
 from tests.reference.mimic_tree import write_mimic_tree
@@ -169,6 +171,40 @@ def test_vocab_path_is_honoured(tmp_path):
     assert tokenizer.vocab_size == 5
     ids, valid = tokenizer.encode(["Red square circle"])
     assert ids[0, valid[0]].tolist() == [2, 3, 1, 4]
+
+
+FOLDER_SAYS = "do_lower_case is False in tokenizer_config.json"
+
+
+@pytest.mark.parametrize(
+    ("changes", "lowers", "remark"),
+    [
+        ({}, False, f"cased ({FOLDER_SAYS}); config.tokenizer.case_of_weights=True"),
+        ({"lower_case": False}, False, f"cased ({FOLDER_SAYS})"),
+        (
+            {"case_of_weights": False},
+            True,
+            "lower-cased (lower_case as asked for); config.tokenizer.case_of_weights=False",
+        ),
+        ({"case_of_weights": False, "lower_case": False}, False, "cased (lower_case as asked for)"),
+    ],
+)
+def test_the_case_of_a_vocabulary_that_comes_with_weights(tmp_path, changes, lowers, remark):
+    bert = tmp_path / "bert"
+    bert.mkdir()
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "Heart", "heart"]
+    (bert / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    (bert / "tokenizer_config.json").write_text('{"do_lower_case": false}', encoding="utf-8")
+    fields = {f"tokenizer__{name}": value for name, value in changes.items()}
+    console = Console(file=io.StringIO())
+    tokenizer = make_tokenizer(
+        tiny_config(model__text_weights=bert, **fields), None, tmp_path, console
+    )
+    assert tokenizer.encode(["Heart heart"])[0][0, 1:3].tolist() == ([5, 5] if lowers else [4, 5])
+    text = console.file.getvalue()
+    assert text.startswith(f"vocabulary: 6 word pieces of {bert}/vocab.txt, {remark}")
+    make_tokenizer(tiny_config(model__text_weights=bert, **fields), None, tmp_path, console)
+    assert console.file.getvalue() == text  # a saved one was told of before
 
 
 def test_the_tokenizer_reads_so_many_captions(tmp_path):

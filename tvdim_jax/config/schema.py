@@ -51,7 +51,8 @@ _TOKENIZER = {
     "vocab_path": "",  # a WordPiece vocab.txt; "" trains one on the captions
     "vocab_size": 8_000,  # word pieces, when trained
     "num_train_captions": 100_000,  # captions that the training reads
-    "lower_case": True,
+    "lower_case": True,  # lowers letters and strips accents; see case_of_weights
+    "case_of_weights": True,  # with model.text_weights: its folder decides, not lower_case
     "add_sep": True,  # end each text with [SEP]
     "max_length": 32,  # word pieces of a text, [CLS] and [SEP] counted
     "answer_length": 10,  # of an answer of vqa, the same, at most max_length

@@ -1,13 +1,14 @@
 """From config to sources, tokenizer and the training stream."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
+from rich.console import Console
 
 from tvdim_jax.config import ConfigError, uses_answers, uses_pair_nets, uses_sentences
 from tvdim_jax.data.answers import frequent_answers
@@ -194,15 +195,23 @@ def prepare_coco(from_dir: str | None, data_dir: str) -> str:
     return f"prepared {prepared.folder}: {splits} images{skipped}"
 
 
-def make_tokenizer(config: ConfigDict, source: Source, workdir: Path) -> Tokenizer:
+def make_tokenizer(
+    config: ConfigDict, source: Source, workdir: Path, console: Console | None = None
+) -> Tokenizer:
     """The tokenizer of the run: read from its folder, else made by process 0 and saved there.
+
+    Args:
+      config: of the run.
+      source: whose texts a vocabulary is learned from, where none is given.
+      workdir: the run folder.
+      console: told where the vocabulary and its case come from when `model.text_weights` has it.
 
     Raises:
       ConfigError: process 0 did not write it in time, or `model.text_weights` has no vocabulary.
     """
     path = tokenizer_path(workdir)
     if jax.process_index() == 0 and not path.exists():
-        _new_tokenizer(config, source).save(path)
+        _new_tokenizer(config, source, console).save(path)
     deadline = time.monotonic() + TOKENIZER_WAIT_SECONDS
     while not path.exists():
         if time.monotonic() > deadline:
@@ -211,19 +220,15 @@ def make_tokenizer(config: ConfigDict, source: Source, workdir: Path) -> Tokeniz
     return Tokenizer.load(path)
 
 
-def _new_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
+def _new_tokenizer(config: ConfigDict, source: Source, console: Console | None) -> Tokenizer:
     """Reads the given vocabulary, or that of the run it starts from or of its teacher, or learns.
 
     It learns from the texts of the source.
     """
-    options, weights = config.tokenizer, config.model.text_weights
+    options = config.tokenizer
     shared = {"add_sep": options.add_sep, "max_length": options.max_length}
-    if weights and not options.vocab_path:
-        try:
-            vocabulary = bert_vocabulary(weights)
-        except ValueError as error:
-            raise ConfigError(f"config.model.text_weights: {error}") from error
-        return tokenizer_from_vocab(vocabulary.path, lower_case=vocabulary.lower_case, **shared)
+    if config.model.text_weights and not options.vocab_path:
+        return _tokenizer_of_weights(config, shared, console)
     shared["lower_case"] = options.lower_case
     if options.vocab_path:
         return tokenizer_from_vocab(options.vocab_path, **shared)
@@ -240,6 +245,27 @@ def _new_tokenizer(config: ConfigDict, source: Source) -> Tokenizer:
     return train_tokenizer(
         texts, vocab_size=options.vocab_size, add_mask=uses_pair_nets(config), **shared
     )
+
+
+def _tokenizer_of_weights(
+    config: ConfigDict, shared: Mapping[str, Any], console: Console | None
+) -> Tokenizer:
+    options = config.tokenizer
+    lower_case = None if options.case_of_weights else options.lower_case
+    try:
+        vocabulary = bert_vocabulary(config.model.text_weights, lower_case=lower_case)
+    except ValueError as error:
+        raise ConfigError(f"config.model.text_weights: {error}") from error
+    tokenizer = tokenizer_from_vocab(vocabulary.path, lower_case=vocabulary.lower_case, **shared)
+    if console is not None:
+        case = "lower-cased" if vocabulary.lower_case else "cased"
+        console.print(
+            f"vocabulary: {tokenizer.vocab_size:,} word pieces of {vocabulary.path}, {case} "
+            f"({vocabulary.remark}); config.tokenizer.case_of_weights={options.case_of_weights}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return tokenizer
 
 
 def _all_captions(source: Source) -> Iterator[str]:

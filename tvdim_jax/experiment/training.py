@@ -142,7 +142,9 @@ def open_run(config: ConfigDict, console: Console) -> Run:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     workdir = run_folder.open_folder(config)
-    tokenizer = data.make_tokenizer(config, splits.train, workdir) if uses_text(config) else None
+    tokenizer = None
+    if uses_text(config):
+        tokenizer = data.make_tokenizer(config, splits.train, workdir, console)
     check_vocabulary(config)
     model = with_teacher(make_model(config, tokenizer.vocab_size if tokenizer else 0), teacher)
     noisy = data.with_noise(config, splits).train
