@@ -4,6 +4,7 @@ import jax
 import pytest
 
 from tests.reference.tiny_run import CLIP, SRCL, tiny_config
+from tvdim_jax.config import ConfigError
 from tvdim_jax.experiment.trace import trace
 
 
@@ -28,7 +29,7 @@ def test_without_text():
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"model__image_size": 64}, "with S >= 64"),
+        ({"data__image_size": 96, "model__image_size": 96}, "image_size"),
         ({"objective__scales": (5, 5)}, "scales: got "),
         ({"model__image": "amdim_huge"}, "unknown image encoder 'amdim_huge'"),
         ({"model__text": "text_huge"}, "unknown text encoder 'text_huge'"),
@@ -78,3 +79,40 @@ def test_parts_of_srcl_that_do_not_fit(changes, text):
 
 def test_srcl_reads_the_patches_of_the_image_tower_of_clip():
     assert "train/matching_loss" in trace(tiny_config(**SRCL | {"model__image": "clip_vit_tiny"}))
+
+
+LMI = {"objective__name": "lmi", "objective__region_map": 7, "model__critic_hidden": (8,)}
+GREY = LMI | {
+    "augment": "xray",
+    "data__grey": True,
+    "model__image": "resnet256_tiny",
+    "objective__region_map": 8,
+}
+
+
+@pytest.mark.parametrize("changes", [LMI, GREY])
+def test_images_smaller_than_the_encoder_reads(changes):
+    with pytest.raises(ConfigError) as error:
+        trace(tiny_config(**changes, data__image_size=64, model__image_size=128))
+    assert str(error.value) == (
+        "config.model.image_size is 128 with config.data.image_size=64, wanted at most the side at "
+        "which images are stored; add --config.data.image_size=128"
+    )
+    trace(tiny_config(**changes, data__image_size=64, model__image_size=64))
+
+
+@pytest.mark.parametrize(
+    ("changes", "image", "reads", "augment", "gives"),
+    [
+        (GREY | {"model__image": "resnet50"}, "resnet50", "RGB", "xray", "grey"),
+        (LMI | {"model__image": "resnet256_tiny"}, "resnet256_tiny", "grey", "cifar", "RGB"),
+    ],
+)
+def test_images_of_other_channels_than_the_encoder_reads(changes, image, reads, augment, gives):
+    with pytest.raises(ConfigError) as error:
+        trace(tiny_config(**changes, data__image_size=64, model__image_size=64))
+    assert str(error.value) == (
+        f"config.model.image is {image!r}, which reads {reads} images, with config.augment="
+        f"{augment!r}, which gives {gives} images: 'xray' alone gives grey ones, and only the "
+        "encoders resnet256_... read them; change one of the two"
+    )
