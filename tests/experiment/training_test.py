@@ -52,7 +52,7 @@ def test_open_run_without_text_makes_no_tokenizer(tmp_path):
     [
         ({"train__batch_size": 72}, "scenes has 64 training images, fewer than a batch of "),
         ({"train__batch_size": 12}, "a global batch of 12 does not divide by 8 devices"),
-        ({"model__image_size": 64}, "with S >= 64"),
+        ({"model__image_size": 64}, "config.model.image_size is 64 with config.data.image_size=32"),
         ({"objective__scales": (5, 5)}, "scales: got "),
         ({"model__image": "amdim_huge"}, "unknown image encoder 'amdim_huge'"),
         ({"model__text": "text_huge"}, "unknown text encoder 'text_huge'"),
