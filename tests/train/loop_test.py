@@ -11,6 +11,7 @@ import optax
 import pytest
 
 from tvdim_jax.train.loop import Hooks, NonFiniteError, train
+from tvdim_jax.train.metrics import StepTimer
 from tvdim_jax.train.state import new_state
 
 OPTIONS = {"batch_size": 4, "log_every": 2, "checkpoint_every": 3, "eval_every": 2}
@@ -180,6 +181,24 @@ def test_rates_leave_evaluating_and_saving_out_and_count_the_wait(monkeypatch):
         assert row["perf/steps_per_second"] == pytest.approx(1.0)
         assert row["perf/examples_per_second"] == pytest.approx(4.0)
         assert row["perf/data_wait_fraction"] == pytest.approx(0.25)
+
+
+def test_rates_leave_out_what_the_update_pauses_the_timer_for(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    timer = StepTimer(0, batch_size=4)
+
+    class Compiles(Recorder):
+        def step(self, state, batch):
+            now[0] += 0.5
+            with timer.paused():
+                now[0] += 1_000.0
+            return super().step(state, batch)
+
+    recorder = Compiles()
+    recorder.run(4, timer=timer)
+    for row in recorder.rows.values():
+        assert row["perf/steps_per_second"] == pytest.approx(2.0)
 
 
 class Busy:

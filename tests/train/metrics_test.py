@@ -157,6 +157,18 @@ ROW = {
         (
             5,
             9,
+            {"train/mi_image_text_nats": -0.004, "train/loss": -0.0004},
+            "step 5/9  loss 0.000  image-text MI 0.00 nats  1,234 examples/s  eta 0:00:01",
+        ),
+        (
+            5,
+            9,
+            {"train/mi_image_text_nats": -0.006, "train/loss": -0.0006},
+            "step 5/9  loss -0.001  image-text MI -0.01 nats  1,234 examples/s  eta 0:00:01",
+        ),
+        (
+            5,
+            9,
             {"perf/data_wait_fraction": 0.21},
             "step 5/9  loss 2.346  1,234 examples/s  21% waiting for data  eta 0:00:01",
         ),

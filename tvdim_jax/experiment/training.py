@@ -1,6 +1,5 @@
 """A whole run: run folder, data, model, loop, evaluation."""
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +22,7 @@ from tvdim_jax.experiment.evaluation import EvaluationError, evaluate
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn, words_of
 from tvdim_jax.experiment.pretrained import check_pretrained
+from tvdim_jax.experiment.programs import compile_ahead
 from tvdim_jax.experiment.start import optimizer_of, start_state
 from tvdim_jax.experiment.stopping import stop_on_signal
 from tvdim_jax.experiment.summary import (
@@ -180,7 +180,8 @@ def _train(
     )
     rows = sharding.split_over_data(run.mesh)
     with closing(stream), closing(ledger), stop_on_signal() as told_to_stop:
-        step_fn = _compile(run, state, tx)
+        timer = metrics.StepTimer(int(state.step), batch_size=config.train.batch_size)
+        step_fn = _compile(run, state, tx, timer)
         with run.console.status("training") as status:
             alarms = Alarms()
             hooks = Hooks(
@@ -203,34 +204,17 @@ def _train(
                 checkpoint_every=config.train.checkpoint_every,
                 eval_every=config.eval.every,
                 max_nonfinite_steps=config.train.max_nonfinite_steps,
+                timer=timer,
             )
 
 
-def _compile(run: Run, state: TrainState, tx: Any) -> TrainStep:
-    """The update, compiled ahead of the loop so that its rates and ETA are those of the updates.
-
-    Tables of sentences come in a few sizes, each with a program of its own, compiled when it comes.
-    """
+def _compile(run: Run, state: TrainState, tx: Any, timer: metrics.StepTimer) -> TrainStep:
+    """The update; without sentences there is one size of batch, compiled before the loop."""
     words = words_of(run.tokenizer) if run.tokenizer and uses_fusion(run.config) else None
     train_step = make_train_step(make_loss_fn(run.config, run.model, run.mesh, words), tx)
-    jitted: Any = sharding.compile_step(train_step, run.mesh)
-    programs: dict[tuple[int, ...], TrainStep] = {}
-
-    def program_for(batch: Any) -> TrainStep:
-        table = batch.get("sentence_token_ids")
-        shape = () if table is None else table.shape
-        if shape not in programs:
-            start = time.perf_counter()
-            with run.console.status("compiling the update"):
-                programs[shape] = jitted.lower(state, batch).compile()
-            of = f" for {shape[0]} sentences of {shape[1]} word pieces" if shape else ""
-            seconds = time.perf_counter() - start
-            run.console.print(f"compiled the update{of} in {seconds:.0f} s")
-        return programs[shape]
-
-    if not uses_sentences(run.config):
-        program_for(batch_shapes(run.config))
-    return lambda state, batch: program_for(batch)(state, batch)
+    jitted = sharding.compile_step(train_step, run.mesh)
+    first_batch = None if uses_sentences(run.config) else batch_shapes(run.config)
+    return compile_ahead(jitted, state, first_batch, timer=timer, console=run.console)
 
 
 def _log(

@@ -45,6 +45,7 @@ def train(
     checkpoint_every: int,
     eval_every: int = 0,
     max_nonfinite_steps: int = 10,
+    timer: StepTimer | None = None,
 ) -> TrainState:
     """Runs updates until `num_steps` are done or the run is told to stop.
 
@@ -63,6 +64,8 @@ def train(
       checkpoint_every: updates between checkpoints.
       eval_every: updates between evaluations; 0 never.
       max_nonfinite_steps: skipped updates in a row before the run stops.
+      timer: new, of this step and batch size, for a `train_step` that pauses it while it compiles;
+        None makes one.
 
     Returns:
       The last state; its `step` tells whether the run was finished.
@@ -71,7 +74,7 @@ def train(
       NonFiniteError: after the offending batch was saved.
     """
     step = int(state.step)
-    timer = StepTimer(step, batch_size=batch_size)
+    timer = timer or StepTimer(step, batch_size=batch_size)
     pending: list[dict[str, jax.Array]] = []
     while True:
         stop = step >= num_steps or hooks.should_stop(step)

@@ -98,11 +98,14 @@ def read_rows(path: Path) -> list[dict[str, float | None]]:
 def progress_line(step: int, num_steps: int, metrics: Mapping[str, float]) -> str:
     """One line: step, loss, MI, what tells why a loss is flat, examples per second, time left."""
     left = (num_steps - step) / max(metrics["perf/steps_per_second"], 1e-9)
-    parts = [f"step {step:>{len(str(num_steps))}}/{num_steps}", f"loss {metrics['train/loss']:.3f}"]
+    parts = [
+        f"step {step:>{len(str(num_steps))}}/{num_steps}",
+        f"loss {_rounded(metrics['train/loss'], 3)}",
+    ]
     for name, value in metrics.items():
         if name.startswith("train/mi_") and name.endswith("_nats"):
             pair = name.removeprefix("train/mi_").removesuffix("_nats").replace("_", "-")
-            parts.append(f"{pair} MI {value:.2f} nats")
+            parts.append(f"{pair} MI {_rounded(value, 2)} nats")
     for name, text in _WATCHED.items():
         if name in metrics:
             parts.append(f"{text} {metrics[name]:.3g}")
@@ -113,3 +116,7 @@ def progress_line(step: int, num_steps: int, metrics: Mapping[str, float]) -> st
         parts.append(f"{metrics['train/nonfinite_steps']:.0f} non-finite updates skipped")
     parts.append(f"eta {timedelta(seconds=int(left))}")
     return "  ".join(parts)
+
+
+def _rounded(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # the sum makes a zero of -0.0
