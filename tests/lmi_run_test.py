@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 import tvdim_jax
-from tests.reference.mimic_tree import write_mimic_tree
+from tests.reference.mimic_tree import FINDINGS, write_mimic_tree
 from tests.reference.tiny_run import DEMO, REPOSITORY, run_main, tiny_words
 from tvdim_jax.cli import main
 
@@ -92,17 +92,19 @@ def test_grey_images_with_notes(tmp_path):
 
 
 def test_a_tree_like_that_of_mimic_cxr(tmp_path, capsys):
-    """Trained, then scored on the official test part, and against itself."""
+    """Trained, scored as its config says, then on the official test part, and against itself."""
     tree, run = tmp_path / "mimic", tmp_path / "run"
     write_mimic_tree(tree, num_subjects=60, num_held_out=15)
-    changes = {**ON_XRAYS, "train__num_steps": 2, "eval__tasks": "()"}
+    changes = {**ON_XRAYS, "train__num_steps": 2}
     changes |= {"eval__num_train_examples": 200, "eval__num_test_examples": 60}
     words = tiny_words(run, data__path=tree, **changes)
     config = REPOSITORY / "configs" / "mimic_cxr_lmi.py"
-    words = [word for word in words if "data.num_examples" not in word]
+    own = "--config.data.num_examples", "--config.eval.tasks"
+    words = [word for word in words if not word.startswith(own)]
     assert main(["train", f"--config={config}", *words, "--config.model.text=bert_tiny"]) == 0
     assert len(rows_of(run)) == 2
-    capsys.readouterr()
+    check_files(run / "evals")
+    assert "not scored, as" not in capsys.readouterr().out
     score = ["evaluate", str(run), "--split=test", "--config.eval.unmentioned=negative"]
     assert main([*score, "--tasks=findings,retrieval,pointing,ordinal"]) == 0
     printed = capsys.readouterr().out
@@ -112,7 +114,8 @@ def test_a_tree_like_that_of_mimic_cxr(tmp_path, capsys):
     record = json.loads((run / "evals" / "findings_mimic_cxr_test.json").read_text())
     assert record["metrics"].keys() == {"mean_auc", "local_mean_auc"}
     # The blobs of the findings are bright: pixels tell them.
-    assert record["baselines"]["raw pixels"]["metrics"]["mean_auc"] > 0.9
+    aucs = record["baselines"]["raw pixels"]["details"]["global"]
+    assert np.mean([aucs[name] for name in FINDINGS]) > 0.9
     recalls = json.loads((run / "evals" / "retrieval_mimic_cxr_test.json").read_text())
     assert list(recalls["details"]) == ["global", "local", "sum"]
     assert main([*score, "--tasks=findings", "--json", f"--against={run}"]) == 0
@@ -122,6 +125,26 @@ def test_a_tree_like_that_of_mimic_cxr(tmp_path, capsys):
     assert against["mean"]["num_groups"] <= 15  # patients
     assert main([*score, "--tasks=findings", f"--data={tmp_path}"]) == 2
     assert "wanted the tables of MIMIC-CXR-JPG beside its folder files" in capsys.readouterr().err
+
+
+def check_files(folder):
+    """Those of the config's own tasks, by its own policy."""
+    records = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    tasks = ("linear_probe", "knn", "retrieval", "findings", "label_fractions")
+    assert records.keys() == {f"{task}_mimic_cxr" for task in tasks}
+    for task in tasks:
+        record = records[f"{task}_mimic_cxr"]
+        assert (record["task"], record["step"]) == (task, 2)
+        assert record["metrics"]
+        assert all(0 <= value <= 1 for value in record["metrics"].values())
+        assert "random initialisation" in record["baselines"]
+    findings = records["findings_mimic_cxr"]
+    assert "uncertain labels masked, unmentioned labels masked" in findings["note"]
+    for name in (*FINDINGS, "Pneumothorax"):
+        assert all(findings["counts"][name].values())  # positive, negative, masked
+        assert 0 <= findings["details"]["global"][name] <= 1
+    assert findings["baselines"]["raw pixels"]["metrics"]["mean_auc"] > 0.7
+    assert "100 %" in records["label_fractions_mimic_cxr"]["details"]["local_mean"]
 
 
 @pytest.mark.slow

@@ -130,6 +130,40 @@ def test_what_cannot_be_scored_is_one_error(test, encoders, text):
         run(Splits(Table(40, labels=halves(40)), test), ["knn"], encoders)
 
 
+def fail(context):
+    raise ValueError("mean AUC is undefined")
+
+
+def test_a_task_that_cannot_be_scored_keeps_no_other_from_it(monkeypatch):
+    knn = evaluation.TASK_OF["knn"]
+    monkeypatch.setitem(evaluation.TASK_OF, "knn", knn._replace(run=fail))
+    splits = Splits(Table(40, labels=halves(40)), Table(24, labels=halves(24)))
+    found = found_by(splits, ["knn", "linear_probe"])
+    assert list(found.rows["trained"]) == ["linear_probe"]
+    assert found.missing == {"knn": "mean AUC is undefined"}
+    with pytest.raises(EvaluationError, match="cannot evaluate: knn: mean AUC is undefined"):
+        found_by(splits, ["knn"])
+
+
+def test_a_baseline_that_cannot_be_scored_is_left_out(monkeypatch):
+    knn = evaluation.TASK_OF["knn"]
+
+    def of_pixels(context):
+        return fail(context) if context.encoders is None else knn.run(context)
+
+    monkeypatch.setitem(evaluation.TASK_OF, "knn", knn._replace(run=of_pixels))
+    splits = Splits(Table(40, labels=halves(40)), Table(24, labels=halves(24)))
+    found = evaluate(
+        {"trained": ENCODERS}, splits, TOKENIZER, tiny_config(), tasks=["knn"], with_pixels=True
+    )
+    assert {name: list(tasks) for name, tasks in found.rows.items()} == {
+        "trained": ["knn"],
+        "raw pixels": [],
+        "pixels + gradients": [],
+    }
+    assert list(found.missing) == ["knn of raw pixels", "knn of pixels + gradients"]
+
+
 def test_people_of_the_training_part_are_not_scored():
     train, test = Findings(60, seed=0), Findings(40, seed=1, first_subject=14)
     with pytest.raises(EvaluationError, match="must not share subjects: got 1 in both: 14; keep"):

@@ -116,8 +116,9 @@ def test_files_hold_the_result_and_the_baselines(scored, tmp_path):
 
 def test_what_was_not_scored_is_said(scored, tmp_path):
     nothing = {"trained": {}, "random initialisation": {}}
-    rows, text = scored(nothing, tmp_path, {"knn": "the test part of photos has no labels"})
-    assert rows == nothing
+    why = {"knn": "the test part of photos has no labels"}
+    rows, text = scored(nothing, tmp_path, why)
+    assert rows == {**nothing, "not_scored": why}
     assert text == "knn: not scored, as the test part of photos has no labels\n"
     assert not (tmp_path / "evals").exists()
     assert scored(nothing, tmp_path)[1] == ""

@@ -26,6 +26,11 @@ FINDINGS = {
     "Edema": "There is mild pulmonary edema.",
     "Lung Opacity": "An opacity of {size} cm lies in the {side} upper lung.",
 }
+PNEUMOTHORAX = {
+    1: "There is a small {side} apical pneumothorax.",
+    0: NORMAL[1],
+    -1: "A small {side} pneumothorax cannot be excluded.",
+}
 _SIDE = 48
 
 
@@ -55,7 +60,8 @@ def write_mimic_tree(
 
     Each patient has one or two studies, each study one or two frontal images and sometimes a
     lateral one; every other image is a 16-bit PNG. Finding k of a study is a bright blob k in its
-    images. The last patients make up "validate" and "test", num_held_out each.
+    images; a pneumothorax is not drawn. The last patients make up "validate" and "test",
+    num_held_out each.
 
     Args:
       folder: gets the tree.
@@ -111,12 +117,17 @@ def write_tables(folder: Path, rows: list[MimicRow], *, zipped: bool = False) ->
 
 
 def _study(rng: np.random.Generator) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Each finding is present or in doubt, absent, or not mentioned."""
     chosen = [name for name in FINDINGS if rng.random() < 0.35]
-    labels = {name: int(rng.choice([1, 1, -1])) for name in chosen} or {"No Finding": 1}
-    labels["Pneumothorax"] = 0
+    labels = {name: int(rng.choice([1, 1, -1])) for name in chosen}
+    labels |= {name: 0 for name in FINDINGS if name not in chosen and rng.random() < 0.7}
+    labels["Pneumothorax"] = int(rng.choice([0, 0, 0, 1, -1]))
+    if not chosen and labels["Pneumothorax"] == 0:
+        labels["No Finding"] = 1
     words = {"side": str(rng.choice(["left", "right"])), "size": f"{rng.uniform(1, 5):.1f}"}
     sentences = tuple(FINDINGS[name].format(**words) for name in chosen)
-    return labels, sentences + (NORMAL[1:] if chosen else NORMAL)
+    said = PNEUMOTHORAX[labels["Pneumothorax"]].format(**words)
+    return labels, (*sentences, *(() if chosen else NORMAL[:1]), said)
 
 
 def _report(sentences: tuple[str, ...]) -> str:

@@ -37,7 +37,7 @@ class Evaluation(NamedTuple):
 
     Attributes:
       rows: name of the features -> task -> outcome.
-      missing: task -> why it was not scored.
+      missing: task -> why it was not scored; "TASK of FEATURES" where only that baseline was not.
     """
 
     rows: dict[str, dict[str, Outcome]]
@@ -68,11 +68,12 @@ def evaluate(
       report: gets a line of progress now and then, from tasks that take long.
 
     Returns:
-      What the tasks found; nothing is read for those that miss something.
+      What the tasks found; nothing is read for those that miss something, and a task that cannot
+      be scored keeps no other from it.
 
     Raises:
-      EvaluationError: no readable image, features that are not finite, too few labels, a subject
-        in both parts.
+      EvaluationError: no readable image, a subject in both parts, or not one task could be scored,
+        as with features that are not finite or too few labels.
     """
     found = {task: TASK_OF[task].missing(config, splits) for task in tasks}
     missing = {task: why for task, why in found.items() if why is not None}
@@ -91,16 +92,25 @@ def evaluate(
             ledger=ledger,
             with_pixels=with_pixels and bool(of_pixels),
         )
-        rows: dict[str, dict[str, Outcome]] = {name: {} for name in test}
-        for task, each in chosen.items():
-            wanted = _rows_of(each, config, splits)
-            for name in encoders if task not in of_pixels else test:
-                own = _taken(train[name], wanted[0]), _taken(test[name], wanted[1])
-                named = _prefixed(report, f"{task}, {name}: ")
-                context = Context(config, splits, *own, encoders.get(name), tokenizer, named)
-                rows[name][task] = each.run(context)
     except ValueError as error:
         raise EvaluationError(f"cannot evaluate: {error}") from error
+    rows: dict[str, dict[str, Outcome]] = {name: {} for name in test}
+    for task, each in chosen.items():
+        wanted = _rows_of(each, config, splits)
+        for name in encoders if task not in of_pixels else test:
+            own = _taken(train[name], wanted[0]), _taken(test[name], wanted[1])
+            named = _prefixed(report, f"{task}, {name}: ")
+            context = Context(config, splits, *own, encoders.get(name), tokenizer, named)
+            try:
+                rows[name][task] = each.run(context)
+            except ValueError as error:
+                first = name == next(iter(encoders))
+                missing[task if first else f"{task} of {name}"] = str(error)
+                if first:  # there is nothing to set baselines beside
+                    break
+    if not any(rows[name] for name in encoders):
+        failed = "; ".join(f"{task}: {missing[task]}" for task in chosen)
+        raise EvaluationError(f"cannot evaluate: {failed}")
     return Evaluation(rows, missing)
 
 

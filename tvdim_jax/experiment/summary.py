@@ -52,7 +52,7 @@ def evaluate_and_report(
     console: Console,
     folder_name: str = "",
     against: Path | None = None,
-) -> Rows:
+) -> dict[str, Any]:
     """Scores the trained encoder beside random initialisation and pixels.
 
     Writes `evals/<task>_<set>.json`, single scores and predictions beside it, and a row of
@@ -71,7 +71,7 @@ def evaluate_and_report(
       against: another run, scored on the same images before; adds "against" to the results.
 
     Returns:
-      Name of the features -> task -> result.
+      Name of the features -> task -> result; and "not_scored" -> task -> why, if there is one.
 
     Raises:
       EvaluationError: see `evaluate`.
@@ -121,8 +121,8 @@ def evaluate_and_report(
     tables = [table(rows, set_name) for table in (results_table, details_table, numbers_table)]
     if differences and against is not None:
         tables.append(comparison_table(differences, (workdir.name, against.name)))
-    _print(console, tables, [*notes(rows[TRAINED]), *_reasons(found.missing)])
-    return rows
+    _print(console, tables, [*notes(rows[TRAINED]), *reasons(found.missing)])
+    return {**rows, "not_scored": found.missing} if found.missing else rows
 
 
 def _against(
@@ -159,7 +159,8 @@ def _print_line(console: Console, line: str) -> None:
     console.print(line, highlight=False, soft_wrap=True)
 
 
-def _reasons(missing: Mapping[str, str]) -> list[str]:
+def reasons(missing: Mapping[str, str]) -> list[str]:
+    """A line for each task that was not scored, see `Evaluation`."""
     return [f"{task}: not scored, as {why}" for task, why in missing.items()]
 
 
@@ -171,7 +172,7 @@ def evaluate_run(
     overrides: Sequence[str] = (),
     data_path: str = "",
     against: Path | None = None,
-) -> Rows:
+) -> dict[str, Any]:
     """Evaluates the newest checkpoint of a run again; see `evaluate_and_report`.
 
     Args:

@@ -30,6 +30,7 @@ from tvdim_jax.experiment.summary import (
     evaluation_row,
     is_finished,
     mark_finished,
+    reasons,
 )
 from tvdim_jax.experiment.tables import TRAINED
 from tvdim_jax.experiment.teacher import Teacher, check_vocabulary, open_teacher, with_teacher
@@ -258,6 +259,8 @@ def _evaluate_in_training(run: Run, step: int, state: TrainState) -> None:
     except EvaluationError as error:  # no reason to end a run
         run.console.print(f"step {step}: {error}")
         return
+    for line in reasons(found.missing):
+        run.console.print(f"step {step}: {line}", highlight=False, soft_wrap=True)
     name = data.scored_name(run.config, run.splits)
     row = {"step": step, **evaluation_row(found.rows[TRAINED], name)}
     metrics.append_row(run_folder.metrics_path(run.workdir), row)

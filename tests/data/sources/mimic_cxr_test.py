@@ -47,6 +47,13 @@ def test_the_tree_has_what_the_tests_need(tree):
     assert {row.path[-4:] for row in frontal} == {".jpg", ".png"}
 
 
+def test_the_labels_of_the_tree_have_every_value(tmp_path):
+    labels = [row.labels for row in write_mimic_tree(tmp_path, num_subjects=60)]
+    for name in ("Cardiomegaly", "Pleural Effusion", "Edema", "Lung Opacity"):
+        assert {each.get(name) for each in labels} == {1, 0, -1, None}
+    assert {each.get("Pneumothorax") for each in labels} == {1, 0, -1}
+
+
 def test_images_keep_their_bits(tree):
     folder, rows = tree
     source = MimicCxr(folder, "train", views=("PA", "AP", "LATERAL"))

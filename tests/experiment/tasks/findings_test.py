@@ -8,6 +8,7 @@ from tests.reference.tiny_run import tiny_config
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.tasks import Context, Images
 from tvdim_jax.experiment.tasks.findings import FINDINGS, is_one_class, marks_matrix
+from tvdim_jax.experiment.tasks.label_fractions import LABEL_FRACTIONS
 
 TRAIN, TEST = Findings(300, seed=0), Findings(200, seed=1, first_subject=500)
 
@@ -88,6 +89,24 @@ def test_nothing_to_learn_is_an_error_with_the_policy():
             FINDINGS.run(context(4.0))
     finally:
         TRAIN.marks[:] = marks
+
+
+def test_the_policy_is_looked_at_before_an_image_is_read():
+    """The negatives are unmentioned: masked, no finding has two values."""
+    splits = Splits(Findings(40, seed=0), Findings(24, seed=1, first_subject=500))
+    for part in splits:
+        part.marks[:] = np.where(part.marks == 0, -2, part.marks)
+    assert FINDINGS.missing(tiny_config(), splits) == (
+        "no finding of findings is both positive and negative in the training and in the test "
+        "images, uncertain labels masked, unmentioned labels masked; read more images or take "
+        "another config.eval.uncertain or config.eval.unmentioned"
+    )
+    assert LABEL_FRACTIONS.missing(tiny_config(), splits) == FINDINGS.missing(tiny_config(), splits)
+    for words in ({"eval__unmentioned": "negative"}, {"eval__uncertain": "negative"}):
+        assert FINDINGS.missing(tiny_config(**words), splits) is None
+        assert LABEL_FRACTIONS.missing(tiny_config(**words), splits) is None
+    splits.train.marks[:, 0], splits.test.marks[:, 1] = 0, 0  # of no finding in both parts
+    assert "both positive and negative" in FINDINGS.missing(tiny_config(), splits)
 
 
 def test_marks():

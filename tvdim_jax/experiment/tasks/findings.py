@@ -24,7 +24,6 @@ from tvdim_jax.experiment.encoders import GLOBAL, LOCAL_MEAN
 from tvdim_jax.experiment.tasks.base import (
     Context,
     Examples,
-    Images,
     Outcome,
     Result,
     Task,
@@ -58,15 +57,14 @@ def marks_matrix(source: Source, rows: Sequence[int], names: Sequence[str]) -> n
 
 
 def findings_of(
-    train: Images, test: Images, splits: Splits
+    splits: Splits, train_rows: Sequence[int], test_rows: Sequence[int]
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Names of all findings that are positive somewhere, and the marks of both parts."""
-    rows = train.rows.tolist(), test.rows.tolist()
-    names = sorted(class_names(splits.train, rows[0]) | class_names(splits.test, rows[1]))
+    """Names of all findings that are positive somewhere, and the marks of rows of both parts."""
+    names = sorted(class_names(splits.train, train_rows) | class_names(splits.test, test_rows))
     return (
         names,
-        marks_matrix(splits.train, rows[0], names),
-        marks_matrix(splits.test, rows[1], names),
+        marks_matrix(splits.train, train_rows, names),
+        marks_matrix(splits.test, test_rows, names),
     )
 
 
@@ -84,15 +82,35 @@ def is_one_class(config: ConfigDict, splits: Splits) -> bool:
     )
 
 
+def missing_values(config: ConfigDict, splits: Splits) -> str | None:
+    """See `Task`: under the policy some finding is both positive and negative in both parts."""
+    if (missing := missing_labels(config, splits)) is not None:
+        return missing
+    rows = (first_rows(config, *part) for part in zip(splits, limits(config), strict=True))
+    names, *marks = findings_of(splits, *rows)
+    policy = policy_of(config)
+    one_sided = (
+        one_sided_classes(with_policy(np.zeros((len(each), 0)), each, policy)) for each in marks
+    )
+    if len(set[int]().union(*one_sided)) < len(names):
+        return None
+    return (
+        f"no finding of {splits.test.name} is both positive and negative in the training and in "
+        f"the test images, {policy_text(policy)}; read more images or take another "
+        "config.eval.uncertain or config.eval.unmentioned"
+    )
+
+
 def _missing(config: ConfigDict, splits: Splits) -> str | None:
     missing = missing_labels(config, splits)
     if missing is None and is_one_class(config, splits):
         return f"each image of {splits.test.name} has one class, which linear_probe scores"
-    return missing
+    return missing or missing_values(config, splits)
 
 
 def _findings(context: Context) -> Outcome:
-    names, fitted_marks, marks = findings_of(context.train, context.test, context.splits)
+    rows = context.train.rows.tolist(), context.test.rows.tolist()
+    names, fitted_marks, marks = findings_of(context.splits, *rows)
     policy = policy_of(context.config)
     result: Result = {"metrics": {}, "details": {}}
     examples = {}

@@ -70,7 +70,8 @@ def _one_class(context: Context) -> Outcome:
 
 def _findings(context: Context) -> Outcome:
     """AUROC of each of several labels under the policy of the config, as the task findings."""
-    names, fitted_marks, marks = findings_of(context.train, context.test, context.splits)
+    images = context.train.rows.tolist(), context.test.rows.tolist()
+    names, fitted_marks, marks = findings_of(context.splits, *images)
     policy = policy_of(context.config)
     fitted = with_policy(context.train.features[GLOBAL], fitted_marks, policy)
     tuned, rows = _tuned(context, apply_policy(fitted_marks, policy), apply_policy(marks, policy))

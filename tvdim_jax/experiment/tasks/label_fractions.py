@@ -5,9 +5,16 @@ from ml_collections import ConfigDict
 from tvdim_jax.evals import label_fractions
 from tvdim_jax.evals.label_policy import policy_text
 from tvdim_jax.evals.labelled import LabelledFeatures
+from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import GLOBAL, LOCAL_MEAN
 from tvdim_jax.experiment.tasks.base import Context, Outcome, Result, Task, metric_name
-from tvdim_jax.experiment.tasks.findings import findings_of, is_one_class, policy_of, with_policy
+from tvdim_jax.experiment.tasks.findings import (
+    findings_of,
+    is_one_class,
+    missing_values,
+    policy_of,
+    with_policy,
+)
 from tvdim_jax.experiment.tasks.labels import labelled_parts, missing_labels
 
 
@@ -16,13 +23,19 @@ def _parts(context: Context, kind: str) -> tuple[LabelledFeatures, LabelledFeatu
     train, test = context.train, context.test
     if is_one_class(context.config, context.splits):
         return labelled_parts(train, test, context.splits, kind)
-    _, *marks = findings_of(train, test, context.splits)
+    _, *marks = findings_of(context.splits, train.rows.tolist(), test.rows.tolist())
     policy = policy_of(context.config)
     fitted, scored = (
         with_policy(images.features[kind], each, policy)
         for images, each in zip((train, test), marks, strict=True)
     )
     return fitted, scored
+
+
+def _missing(config: ConfigDict, splits: Splits) -> str | None:
+    if is_one_class(config, splits):
+        return missing_labels(config, splits)
+    return missing_values(config, splits)
 
 
 def _label_fractions(context: Context) -> Outcome:
@@ -60,7 +73,7 @@ def _note(config: ConfigDict, num_train: int) -> str:
 LABEL_FRACTIONS = Task(
     does="linear probes that learn from 1, 10 and 100 % of the labels",
     run=_label_fractions,
-    missing=missing_labels,
+    missing=_missing,
     train=(GLOBAL, LOCAL_MEAN),
     test=(GLOBAL, LOCAL_MEAN),
     takes_pixels=True,
