@@ -69,6 +69,22 @@ def test_the_policy_is_that_of_the_config_and_is_said(uncertain, unmentioned, te
     assert examples.rows.tolist() == list(range(200))
 
 
+def test_a_set_that_does_not_tell_of_absence_masks_nothing_and_says_so():
+    """What its images do not name is negative, whatever the config says of the unmentioned."""
+    labels = [["low", "dark"] if row < 20 else ["high"] for row in range(40)]
+    source = Table(40, labels=labels, ambiguous=[["dark"] if row > 35 else [] for row in range(40)])
+    features = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    images = Images(np.arange(40), {"global": features})
+    splits = Splits(source, source)
+    outcome = FINDINGS.run(Context(tiny_config(), splits, images, images, None, None))
+    said = "uncertain labels masked, unmentioned labels count as negative"
+    assert said in outcome.result["note"]
+    assert outcome.result["global"]["unmentioned"] == "negative"
+    assert outcome.result["counts"]["dark"] == {"positive": 20, "negative": 16, "masked": 4}
+    result = LABEL_FRACTIONS.run(Context(tiny_config(), splits, images, images, None, None)).result
+    assert said in result["note"]
+
+
 def test_a_finding_that_cannot_be_scored_is_left_out():
     marks = TEST.marks.copy()
     try:

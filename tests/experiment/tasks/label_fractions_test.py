@@ -42,6 +42,7 @@ def test_classes_and_a_share_that_is_too_small():
     result = run(source, source, wheel)
     assert list(result["metrics"]) == ["accuracy_10%", "accuracy_100%"]
     assert result["details"]["global"]["1 %"] is None
+    assert result["note"].startswith("of the labels of 40 training images; label fraction 0.01")
     assert "label fraction 0.01, 1 of 40 rows: a linear probe needs 2" in result["note"]
     two = Table(2, labels=[["low"], ["high"]])
     with pytest.raises(ValueError, match=r"0.01, 1 of 2 rows: .*; label fraction 0.1"):

@@ -36,6 +36,9 @@ def test_one_part_has_one_label_a_row_and_the_other_several():
         assert results["linear_probe"]["metrics"]["mean_auc"] > 0.95
         assert results["linear_probe"]["metrics"]["mAP"] > 0.9  # "any" would be 0.5
         assert results["knn"]["metrics"]["mean_auc"] > 0.95
+        for task in ("linear_probe", "knn"):
+            said = "uncertain labels masked, unmentioned labels count as negative"
+            assert results[task]["note"] == said
 
 
 def test_a_class_that_is_only_in_the_test_part_counts_as_missed():
@@ -64,6 +67,7 @@ def test_a_record_holds_the_metric_by_its_name():
     record = score(*parts, tasks=["knn"])["knn"]
     assert record["metrics"] == {"accuracy": 1.0}
     assert "metric" not in record
+    assert "note" not in record
     assert "value" not in record
 
 

@@ -63,7 +63,7 @@ def test_several_labels_are_ranked_under_the_policy():
     assert (
         found["positive"]
         .result["note"]
-        .endswith("uncertain labels count as positive, unmentioned labels masked")
+        .endswith("uncertain labels count as positive, unmentioned labels count as negative")
     )
 
 

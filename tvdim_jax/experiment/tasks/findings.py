@@ -34,16 +34,17 @@ from tvdim_jax.experiment.tasks.base import (
 from tvdim_jax.experiment.tasks.labels import missing_labels
 
 
-def policy_of(config: ConfigDict) -> LabelPolicy:
-    """What the config says of labels that are not known."""
-    return LabelPolicy(config.eval.uncertain, config.eval.unmentioned)
-
-
-def marks_matrix(source: Source, rows: Sequence[int], names: Sequence[str]) -> np.ndarray:
-    """Marks of evals.label_policy, int `[n, C]`.
+def policy_of(config: ConfigDict, source: Source) -> LabelPolicy:
+    """What becomes of labels that are not known: that of the config, where the source has such.
 
     A source without `unmentioned` says nothing of absence: all that it does not name is negative.
     """
+    knows = isinstance(source, KnowsUnmentioned)
+    return LabelPolicy(config.eval.uncertain, config.eval.unmentioned if knows else "negative")
+
+
+def marks_matrix(source: Source, rows: Sequence[int], names: Sequence[str]) -> np.ndarray:
+    """Marks of evals.label_policy, int `[n, C]`; see `policy_of` for what a source leaves open."""
     marks = np.full((len(rows), len(names)), NEGATIVE)
     column = {name: number for number, name in enumerate(names)}
     for place, row in enumerate(rows):
@@ -88,7 +89,7 @@ def missing_values(config: ConfigDict, splits: Splits) -> str | None:
         return missing
     rows = (first_rows(config, *part) for part in zip(splits, limits(config), strict=True))
     names, *marks = findings_of(splits, *rows)
-    policy = policy_of(config)
+    policy = policy_of(config, splits.test)
     one_sided = (
         one_sided_classes(with_policy(np.zeros((len(each), 0)), each, policy)) for each in marks
     )
@@ -111,7 +112,7 @@ def _missing(config: ConfigDict, splits: Splits) -> str | None:
 def _findings(context: Context) -> Outcome:
     rows = context.train.rows.tolist(), context.test.rows.tolist()
     names, fitted_marks, marks = findings_of(context.splits, *rows)
-    policy = policy_of(context.config)
+    policy = policy_of(context.config, context.splits.test)
     result: Result = {"metrics": {}, "details": {}}
     examples = {}
     for kind in (kind for kind in (GLOBAL, LOCAL_MEAN) if kind in context.test.features):

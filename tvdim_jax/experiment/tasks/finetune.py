@@ -72,7 +72,7 @@ def _findings(context: Context) -> Outcome:
     """AUROC of each of several labels under the policy of the config, as the task findings."""
     images = context.train.rows.tolist(), context.test.rows.tolist()
     names, fitted_marks, marks = findings_of(context.splits, *images)
-    policy = policy_of(context.config)
+    policy = policy_of(context.config, context.splits.test)
     fitted = with_policy(context.train.features[GLOBAL], fitted_marks, policy)
     tuned, rows = _tuned(context, apply_policy(fitted_marks, policy), apply_policy(marks, policy))
     marks = marks[tuned.test_index]

@@ -24,7 +24,7 @@ def _parts(context: Context, kind: str) -> tuple[LabelledFeatures, LabelledFeatu
     if is_one_class(context.config, context.splits):
         return labelled_parts(train, test, context.splits, kind)
     _, *marks = findings_of(context.splits, train.rows.tolist(), test.rows.tolist())
-    policy = policy_of(context.config)
+    policy = policy_of(context.config, context.splits.test)
     fitted, scored = (
         with_policy(images.features[kind], each, policy)
         for images, each in zip((train, test), marks, strict=True)
@@ -40,7 +40,10 @@ def _missing(config: ConfigDict, splits: Splits) -> str | None:
 
 def _label_fractions(context: Context) -> Outcome:
     result: Result = {"metrics": {}, "details": {}, "probes": {}}
-    notes = [_note(context.config, len(context.train.rows))]
+    notes = [f"of the labels of {len(context.train.rows):,} training images"]
+    if not is_one_class(context.config, context.splits):
+        notes.append(policy_text(policy_of(context.config, context.splits.test)))
+    failed: list[str] = []
     for kind in (kind for kind in (GLOBAL, LOCAL_MEAN) if kind in context.test.features):
         parts = _parts(context, kind)
         details: dict[str, float | None] = {}
@@ -52,8 +55,8 @@ def _label_fractions(context: Context) -> Outcome:
                 )
             except ValueError as error:
                 details[percent] = None
-                if str(error) not in notes:
-                    notes.append(str(error))
+                if str(error) not in failed:
+                    failed.append(str(error))
                 continue
             details[percent] = found.value
             name = f"{found.metric}_{100 * fraction:g}%"
@@ -61,13 +64,8 @@ def _label_fractions(context: Context) -> Outcome:
             result["probes"][metric_name(kind, name)] = found._asdict()
         result["details"][kind] = details
     if not result["metrics"]:
-        raise ValueError("; ".join(notes[1:]))
-    return Outcome({**result, "note": "; ".join(notes)}, {})
-
-
-def _note(config: ConfigDict, num_train: int) -> str:
-    """What a share is of, and the policy."""
-    return f"of the labels of {num_train:,} training images; {policy_text(policy_of(config))}"
+        raise ValueError("; ".join(failed))
+    return Outcome({**result, "note": "; ".join([*notes, *failed])}, {})
 
 
 LABEL_FRACTIONS = Task(

@@ -22,6 +22,8 @@ from tvdim_jax.experiment.tasks.base import (
 )
 
 NUM_NEIGHBORS = 20  # of kNN, or the whole training part where it is smaller
+# What `labelled_parts` does where an image has several labels.
+POLICY_TEXT = policy_text(LabelPolicy("masked", "negative"))
 
 
 def labelled_parts(
@@ -76,7 +78,7 @@ def _linear_probe(context: Context) -> Outcome:
     result["metrics"]["mAP"] = mean_average_precision(
         logits, scored.labels, scored.where, classes_skipped=probe.classes_skipped
     )
-    result["note"] = policy_text(LabelPolicy("masked", "negative"))
+    result["note"] = POLICY_TEXT
     return Outcome(result, {})
 
 
@@ -84,7 +86,10 @@ def _knn(context: Context) -> Outcome:
     parts = labelled_parts(context.train, context.test, context.splits)
     num_neighbors = min(NUM_NEIGHBORS, len(context.train.rows))
     nearest = knn.evaluate(*parts, num_neighbors=num_neighbors)
-    return Outcome(record(nearest._asdict()), {})
+    result = record(nearest._asdict())
+    if parts[1].labels.ndim == 2:
+        result["note"] = POLICY_TEXT
+    return Outcome(result, {})
 
 
 LINEAR_PROBE = Task(

@@ -47,7 +47,7 @@ def _zero_shot(context: Context) -> Outcome:
         return extract(of_text, text_batches(tokenizer, texts, batch_size))[0]
 
     names = sorted(class_names(source, test.rows.tolist()))
-    policy = policy_of(config)
+    policy = policy_of(config, source)
     known = apply_policy(marks_matrix(source, test.rows.tolist(), names), policy)
     images = LabelledFeatures(comparable(test.features), *known)
     one_label = has_one_label(images)
