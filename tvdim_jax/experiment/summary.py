@@ -107,12 +107,9 @@ def evaluate_and_report(
         for task, outcome in found.rows[TRAINED].items()
         if outcome.examples
     }
-    for task, outcome in found.rows[TRAINED].items():
-        if outcome.predictions is not None:
-            path = run_folder.predictions_path(workdir, task, set_name)
-            run_folder.write_json(path, outcome.predictions)
     differences = {} if against is None else _against(stored, set_name, against, rows)
     _write(rows, stored, workdir, set_name, step)
+    _write_predictions(found.rows[TRAINED], workdir, set_name)
     seconds = time.perf_counter() - start
     of_trained = evaluation_row(found.rows[TRAINED], set_name)
     metrics.append_row(
@@ -253,3 +250,10 @@ def _write(
         run_folder.write_json(path, {**record, "baselines": baselines})
         if task in stored:
             save(run_folder.examples_path(workdir, task, set_name), stored[task])
+
+
+def _write_predictions(outcomes: Mapping[str, Outcome], workdir: Path, set_name: str) -> None:
+    for task, outcome in outcomes.items():
+        if outcome.predictions is not None:
+            path = run_folder.predictions_path(workdir, task, set_name)
+            run_folder.write_json(path, outcome.predictions)
