@@ -237,3 +237,20 @@ def test_answers_need_a_vocabulary_with_an_end(tmp_path):
     tokenizer = make_tokenizer(config, splits.train, tmp_path)
     with pytest.raises(DataError, match=r"vocabulary: got 4 tokens.*without \['\[SEP\]'\]"):
         open_stream(config, splits.train, tokenizer, BadExamples(), start_step=0)
+
+
+@pytest.mark.slow
+def test_the_audit_of_false_negatives_asks_the_teacher(tmp_path, srcl_run, capsys):
+    """A run that is its own teacher: both give the same cosines and weights."""
+    workdir = tmp_path / "run"
+    shutil.copytree(srcl_run, workdir)
+    fields = json.loads((workdir / "config.json").read_text())
+    fields["objective"]["teacher"] = str(srcl_run)
+    (workdir / "config.json").write_text(json.dumps(fields))
+    assert main(["evaluate", str(workdir), "--tasks=false_negatives"]) == 0
+    assert '" against scenes/0/' in capsys.readouterr().out
+    found = json.loads((workdir / "evals" / "false_negatives_scenes.json").read_text())
+    assert found["num_batches"] == 5
+    for entry in found["nearest"]:
+        assert entry["model_cosine"] == pytest.approx(entry["teacher_cosine"], abs=1e-4)
+        assert entry["model_weight"] == pytest.approx(entry["teacher_weight"], rel=1e-3)
