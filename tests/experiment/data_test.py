@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.reference.downstream_sets import write_karpathy, write_nlvr, write_vqa
 from tests.reference.mimic_tree import write_mimic_tree
 from tests.reference.tiny_run import (
     CLIP,
@@ -28,7 +27,6 @@ from tvdim_jax.evals.subjects import check_disjoint_subjects
 from tvdim_jax.experiment import data
 from tvdim_jax.experiment.comparison import name_rows
 from tvdim_jax.experiment.data import (
-    answer_list,
     make_splits,
     make_tokenizer,
     open_stream,
@@ -289,45 +287,6 @@ def test_the_tokenizer_of_clip_has_a_mask_and_its_pupil_takes_it(tmp_path):
         make_tokenizer(config, make_splits(config).train, folders[2]).mask_id  # noqa: B018
 
 
-def test_official_splits_for_training_and_scoring(tmp_path):
-    write_karpathy(tmp_path / "coco", num_images=16)
-    rows = []
-    for part in ("", "train"):
-        words = {"data__source": "karpathy", "data__path": tmp_path / "coco"}
-        train, test = make_splits(tiny_config(**words, data__train_split=part, eval__split="test"))
-        rows.append((len(train), len(test)))
-    assert rows == [(8, 4), (4, 4)]
-    write_nlvr(tmp_path / "nlvr", split="train")
-    write_nlvr(tmp_path / "nlvr", split="test1", num_pairs=4)
-    words = {"objective__name": "nlvr", "data__source": "nlvr", "data__path": tmp_path / "nlvr"}
-    train, test = make_splits(tiny_config(**SRCL | words, eval__split="test1"))
-    assert (len(train), len(train.truth), len(test)) == (16, 16, 8)
-    with pytest.raises(ConfigError) as error:
-        make_splits(tiny_config(**SRCL | words, data__train_split="dev"))
-    assert str(error.value) == (
-        "config.data.train_split is 'dev', wanted one of train, seen, the parts of 'nlvr' that can "
-        "be trained on"
-    )
-
-
-def vqa_config(folder, **changes):
-    words = {"objective__name": "vqa", "data__source": "vqa", "data__path": folder}
-    return tiny_config(**SRCL | words | changes)
-
-
-def test_answers_to_choose_from(tmp_path):
-    write_vqa(tmp_path, num_images=40)
-    write_vqa(tmp_path, part="val2014", num_images=4)
-    train, _ = make_splits(vqa_config(tmp_path))
-    found = answer_list(vqa_config(tmp_path), train)
-    assert (found[0], set(found)) == ("no", {"no", "yes", "red", "green", "blue", "white"})
-    (tmp_path / "list.json").write_text('["maybe"]')
-    config = vqa_config(tmp_path, eval__answers_path=tmp_path / "list.json")
-    assert answer_list(config, train) == ["maybe"]
-    with pytest.raises(ValueError, match=r"answers: got none .* of scenes; name a list with"):
-        answer_list(vqa_config(tmp_path), Scenes(4, 0, 32))
-
-
 def test_a_run_takes_the_words_of_the_one_that_it_starts_from(tmp_path, photos):
     theirs = tmp_path / "theirs"
     theirs.mkdir()
@@ -339,11 +298,3 @@ def test_a_run_takes_the_words_of_the_one_that_it_starts_from(tmp_path, photos):
     assert own.vocab_size == trained.vocab_size
     text = ["a red dark picture"]
     np.testing.assert_array_equal(own.encode(text)[0][0, :4], trained.encode(text)[0][0, :4])
-
-
-def test_answers_are_words_of_the_vocabulary_too(tmp_path):
-    write_vqa(tmp_path, num_images=8)
-    write_vqa(tmp_path, part="val2014", num_images=4)
-    config = vqa_config(tmp_path, tokenizer__max_length=16)
-    train, _ = make_splits(config)
-    assert 1 not in make_tokenizer(config, train, tmp_path).encode(["green wall", "yes"])[0]

@@ -10,8 +10,7 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from tvdim_jax.config import ConfigError, uses_answers, uses_pair_nets, uses_sentences
-from tvdim_jax.data.answers import frequent_answers
+from tvdim_jax.config import ConfigError, uses_pair_nets, uses_sentences
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.pipeline import TrainStream, make_train_stream
 from tvdim_jax.data.sentence_stream import make_sentence_stream
@@ -23,7 +22,7 @@ from tvdim_jax.data.sources.mimic_cxr import MimicCxr
 from tvdim_jax.data.sources.nlvr import NlvrSet, read_nlvr
 from tvdim_jax.data.sources.noise import with_caption_noise
 from tvdim_jax.data.sources.scenes import Scenes
-from tvdim_jax.data.sources.vqa import VqaSet, read_answer_list, read_vqa
+from tvdim_jax.data.sources.vqa import VqaSet, read_vqa
 from tvdim_jax.data.task_streams import JoinedStream, make_answer_stream, make_pair_stream
 from tvdim_jax.data.tokenizer import (
     Tokenizer,
@@ -142,30 +141,6 @@ def scored_name(config: ConfigDict, splits: Splits) -> str:
     """Name of what is scored: that of the set, with the part where it is not the usual one."""
     usual, part = SCORED_PARTS[config.data.source][0], _scored_part(config)
     return splits.test.name if part == usual else f"{splits.test.name}_{part}"
-
-
-def answer_list(config: ConfigDict, train: Source) -> list[str]:
-    """The closed list that answers are chosen from: that of the config, else the frequent ones.
-
-    Raises:
-      DataError: the list cannot be read.
-      ValueError: no answer of the training part is frequent.
-    """
-    if config.eval.answers_path:
-        return read_answer_list(config.eval.answers_path)
-    found = frequent_answers(train.answers) if isinstance(train, VqaSet) else []
-    if not found:
-        raise ValueError(
-            f"answers: got none that is the most given one of 9 questions of {train.name}; name a "
-            "list with --config.eval.answers_path=FILE"
-        )
-    return found
-
-
-def check_answers(config: ConfigDict, train: Source) -> None:
-    """Raises what `answer_list` raises, before a run of VQA needs the list."""
-    if uses_answers(config):
-        answer_list(config, train)
 
 
 def with_noise(config: ConfigDict, splits: Splits) -> Splits:

@@ -16,6 +16,7 @@ from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import data, run_folder
+from tvdim_jax.experiment.answers import check_answers
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import make_encoders
 from tvdim_jax.experiment.evaluation import EvaluationError, evaluate
@@ -139,7 +140,7 @@ def open_run(config: ConfigDict, console: Console) -> Run:
             num_devices=jax.device_count(),
             num_processes=jax.process_count(),
         )
-        data.check_answers(config, splits.train)
+        check_answers(config, splits.train)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     workdir = run_folder.open_folder(config)

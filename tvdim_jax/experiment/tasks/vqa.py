@@ -11,7 +11,8 @@ from tvdim_jax.config import uses_answers
 from tvdim_jax.data.sources.vqa import VqaSet
 from tvdim_jax.data.task_streams import answer_eval_batches
 from tvdim_jax.evals.vqa import soft_accuracy
-from tvdim_jax.experiment.data import Splits, answer_list
+from tvdim_jax.experiment.answers import answer_list
+from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.tasks.base import Context, Examples, Outcome, Result, Task
 
 
