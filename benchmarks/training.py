@@ -27,10 +27,11 @@ from tvdim_jax.config import load
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.pipeline import TrainStream
 from tvdim_jax.data.task_streams import JoinedStream
-from tvdim_jax.experiment.data import make_splits, make_tokenizer, open_stream
+from tvdim_jax.experiment.data import make_splits, open_stream
 from tvdim_jax.experiment.model import make_model
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn, make_objective
 from tvdim_jax.experiment.start import init_state, optimizer_of
+from tvdim_jax.experiment.vocabulary import make_tokenizer
 from tvdim_jax.train.step import LossFn, make_train_step
 
 DEMO = str(Path(__file__).parents[1] / "configs" / "demo.py")

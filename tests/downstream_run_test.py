@@ -11,7 +11,8 @@ from tvdim_jax import config as config_lib
 from tvdim_jax.cli import main
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.errors import DataError
-from tvdim_jax.experiment.data import make_splits, make_tokenizer, open_stream
+from tvdim_jax.experiment.data import make_splits, open_stream
+from tvdim_jax.experiment.vocabulary import make_tokenizer
 from tvdim_jax.train.metrics import read_rows
 
 PRETRAINED = SRCL | {"tokenizer__vocab_size": 200, "train__num_steps": 2}

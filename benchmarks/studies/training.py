@@ -12,10 +12,11 @@ from ml_collections import ConfigDict
 from tvdim_jax.config import uses_text
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import Tokenizer
-from tvdim_jax.experiment.data import Splits, make_tokenizer, open_stream
+from tvdim_jax.experiment.data import Splits, open_stream
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.objective import make_loss_fn
 from tvdim_jax.experiment.start import init_state, optimizer_of
+from tvdim_jax.experiment.vocabulary import make_tokenizer
 from tvdim_jax.train.loop import Hooks, train
 from tvdim_jax.train.metrics import progress_line
 from tvdim_jax.train.step import make_train_step

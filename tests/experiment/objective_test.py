@@ -14,7 +14,7 @@ from tvdim_jax.augment import make_two_views
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import train_tokenizer
 from tvdim_jax.experiment import objective as objective_lib
-from tvdim_jax.experiment.data import make_splits, make_tokenizer, open_stream
+from tvdim_jax.experiment.data import make_splits, open_stream
 from tvdim_jax.experiment.objective import (
     Words,
     batch_shapes,
@@ -22,6 +22,7 @@ from tvdim_jax.experiment.objective import (
     make_objective,
     words_of,
 )
+from tvdim_jax.experiment.vocabulary import make_tokenizer
 from tvdim_jax.features import Features
 from tvdim_jax.prng import named_key
 

@@ -36,6 +36,7 @@ from tvdim_jax.experiment.summary import (
 from tvdim_jax.experiment.tables import TRAINED
 from tvdim_jax.experiment.teacher import Teacher, check_vocabulary, open_teacher, with_teacher
 from tvdim_jax.experiment.trace import trace
+from tvdim_jax.experiment.vocabulary import make_tokenizer
 from tvdim_jax.train import digest, metrics, sharding
 from tvdim_jax.train.alarms import Alarms
 from tvdim_jax.train.checkpoint import Checkpoints
@@ -146,7 +147,7 @@ def open_run(config: ConfigDict, console: Console) -> Run:
     workdir = run_folder.open_folder(config)
     tokenizer = None
     if uses_text(config):
-        tokenizer = data.make_tokenizer(config, splits.train, workdir, console)
+        tokenizer = make_tokenizer(config, splits.train, workdir, console)
     check_vocabulary(config)
     model = with_teacher(make_model(config, tokenizer.vocab_size if tokenizer else 0), teacher)
     noisy = data.with_noise(config, splits).train

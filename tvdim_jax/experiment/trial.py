@@ -16,13 +16,14 @@ from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.sources.subset import Subset
 from tvdim_jax.data.tokenizer import Tokenizer
-from tvdim_jax.experiment.data import Splits, make_splits, make_tokenizer, open_stream
+from tvdim_jax.experiment.data import Splits, make_splits, open_stream
 from tvdim_jax.experiment.encoders import make_encoders
 from tvdim_jax.experiment.evaluation import evaluate
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.objective import make_loss_fn, words_of
 from tvdim_jax.experiment.start import init_state, optimizer_of
 from tvdim_jax.experiment.teacher import Teacher, open_teacher, with_teacher
+from tvdim_jax.experiment.vocabulary import make_tokenizer
 from tvdim_jax.prng import named_key
 from tvdim_jax.train import sharding
 from tvdim_jax.train.step import LossFn, make_train_step
