@@ -67,7 +67,9 @@ def make_lmi_objective(
       global_weight: >= 0.
       region_pool: how the regions answer a sentence, see `local_scores`.
       negative_regions: which regions answer in negative pairs, see `region_scores`.
-      sentence_mean: "flat": sentences are anchors, all alike; "report": images, over their mean.
+      sentence_mean: "flat": sentences are the anchors, all alike, and images the candidates;
+        "report": images are the anchors, each the mean over its sentences, and all sentences the
+        candidates. Two losses, not one averaged in two ways: the negatives of a pair differ.
       mesh: see `make_amdim_objective`.
 
     Returns:
