@@ -87,6 +87,18 @@ def test_findings_that_one_run_could_not_score_are_left_out():
     assert list(compare({"global": one}, {"global": two})["global"]) == ["Fracture"]
 
 
+def test_what_has_one_value_here_is_left_out():
+    """Such as grade 3 and above, where no test image has grade 3."""
+    labels = LABELS.copy()
+    labels[:, 1] = False
+    run = {"global": stored(0.3, labels=labels)}
+    found = compare(run, run)["global"]
+    assert list(found) == ["Edema"]
+    assert found["Edema"]["difference"] == 0
+    hidden = stored(0.3, where=WHERE & ~LABELS)
+    assert compare({"global": hidden}, {"global": hidden}) == {}
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [
@@ -95,7 +107,10 @@ def test_findings_that_one_run_could_not_score_are_left_out():
             "not scored on the same images: got 120 and 120, 120 of them in both, wanted the same",
         ),
         (stored(1.0, labels=~LABELS), "by other labels of the same images; evaluate both with"),
-        (stored(1.0, where=~WHERE), "one config.eval.uncertain, config.eval.unmentioned"),
+        (
+            stored(1.0, where=~WHERE),
+            "equal --config.eval.split, .*num_test_examples, .*uncertain, .*unmentioned, .*grades",
+        ),
     ],
 )
 def test_what_is_no_pair(other, message):

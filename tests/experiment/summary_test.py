@@ -138,10 +138,13 @@ def test_another_run_is_compared_on_the_same_images(scored, tmp_path):
     with pytest.raises(ConfigError) as error:
         scored(results, one, examples=right(0.75), against=two)
     assert str(error.value) == (
-        f"no single scores of linear_probe on scenes in '{two}'; score that run on the same set "
-        f"first: tvdim evaluate {two} --tasks linear_probe, with the same --data and --split"
+        f"no single scores of linear_probe,retrieval on scenes in '{two}'; score that run on the "
+        f"same set first: tvdim evaluate {two} --tasks linear_probe,retrieval, with the same "
+        "--data and --split; take findings, ordinal, pointing, zero_shot, finetune, or "
+        "linear_probe of one class"
     )
     assert not (one / "evals").exists()
+    assert not (one / "bad_examples.evaluation.jsonl").exists()  # nothing was read
     two.mkdir()
     scored(results, two, examples=right(0.25))
     assert (two / "evals" / "linear_probe_scenes.npz").exists()
@@ -154,8 +157,11 @@ def test_another_run_is_compared_on_the_same_images(scored, tmp_path):
     assert "+50.0" in text
     record = json.loads((one / "evals" / "linear_probe_scenes.json").read_text())
     assert record["against"] == against
-    with pytest.raises(ConfigError, match=r"nothing to compare with .*: no task of linear"):
-        scored(results, one, against=two)
+    better = {"trained": {"linear_probe": probe(0.95)}}
+    with pytest.raises(ConfigError, match=r"nothing to compare with .*: no task keeps single"):
+        scored(better, one, against=two)
+    record = json.loads((one / "evals" / "linear_probe_scenes.json").read_text())
+    assert record["metrics"] == {"mean_auc": 0.95}  # its own results are there
 
 
 def test_other_data_have_a_name_of_their_own(scored, tmp_path):

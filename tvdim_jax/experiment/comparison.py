@@ -1,8 +1,8 @@
 """Two runs on the same test images: paired bootstrap intervals of their differences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from uuid import uuid4
 from zipfile import BadZipFile
 
@@ -13,6 +13,11 @@ from tvdim_jax.data.sources.base import KnowsSubjects, Source
 from tvdim_jax.evals.bootstrap import paired_difference
 from tvdim_jax.evals.counted_metrics import Metric, auc_metric, mean_metric
 from tvdim_jax.experiment.tasks import Examples
+
+_EQUAL_FIELDS = ", ".join(
+    f"--config.eval.{field}"
+    for field in ("split", "num_test_examples", "uncertain", "unmentioned", "grades_path")
+)
 
 
 class Stored(NamedTuple):
@@ -97,8 +102,9 @@ def compare(
 
     Raises:
       ConfigError: other images, or other labels of them.
+      ValueError: a metric is undefined on every resample.
     """
-    return {
+    found = {
         name: {
             what: paired_difference(*pair, group_id=one.group_id)._asdict()
             for what, pair in _pairs(one, second[name], name)
@@ -106,30 +112,59 @@ def compare(
         for name, one in first.items()
         if name in second
     }
+    return {name: each for name, each in found.items() if each}
+
+
+def check_same_images(
+    name: str, images: Sequence[str], others: Sequence[str], others_asked: int | None = None
+) -> None:
+    """Refuses a run that was scored on other images; some of its own may have been unreadable.
+
+    Args:
+      name: of what is compared.
+      images: that will be scored, in order.
+      others: that the other run scored.
+      others_asked: how many it was to score; None where that is not known.
+
+    Raises:
+      ConfigError: see above.
+    """
+    if not set(others) <= set(images) or others_asked not in (None, len(images)):
+        _refuse_images(name, images, others)
+
+
+def _refuse_images(name: str, images: Sequence[str], others: Sequence[str]) -> NoReturn:
+    raise ConfigError(
+        f"{name}: the runs were not scored on the same images: got {len(images)} and "
+        f"{len(others)}, {len(set(images) & set(others))} of them in both, wanted the same in the "
+        f"same order; evaluate both with one --data and equal {_EQUAL_FIELDS}"
+    )
 
 
 def _pairs(one: Stored, two: Stored, name: str) -> Iterator[tuple[str, tuple[Metric, Metric]]]:
-    """The metrics that both runs have."""
+    """The metrics that both runs have and that are defined."""
     if not np.array_equal(one.example_id, two.example_id):
-        shared = np.intersect1d(one.example_id, two.example_id).size
-        raise ConfigError(
-            f"{name}: the runs were not scored on the same images: got {one.example_id.size} and "
-            f"{two.example_id.size}, {shared} of them in both, wanted the same in the same order; "
-            "evaluate both with one --data, --split and config.eval.num_test_examples"
-        )
+        _refuse_images(name, one.example_id.tolist(), two.example_id.tolist())
     names = [what for what in one.examples.names if what in two.examples.names]
     of_one, of_two = (_columns(each.examples, names) for each in (one, two))
     same = zip((of_one.labels, of_one.where), (of_two.labels, of_two.where), strict=True)
     if not all(np.array_equal(a, b) for a, b in same if a is not None and b is not None):
         raise ConfigError(
             f"{name}: the runs were scored by other labels of the same images; evaluate both with "
-            "one config.eval.uncertain, config.eval.unmentioned and config.eval.grades_path"
+            f"equal {_EQUAL_FIELDS}"
         )
+    names = [what for what in names if _has_both_values(_columns(of_one, [what]))]
+    of_one, of_two = (_columns(each, names) for each in (of_one, of_two))
     if len(names) > 1:
         yield "mean", (_metric(of_one, "mean"), _metric(of_two, "mean"))
     for what in names:
         one_column, two_column = (_columns(each, [what]) for each in (of_one, of_two))
         yield what, (_metric(one_column, what), _metric(two_column, what))
+
+
+def _has_both_values(column: Examples) -> bool:
+    """Whether an AUC of it is defined; other scores always are."""
+    return column.labels is None or np.unique(column.labels[column.where]).size == 2
 
 
 def _columns(examples: Examples, names: list[str]) -> Examples:

@@ -102,12 +102,14 @@ def evaluate(
             named = _prefixed(report, f"{task}, {name}: ")
             context = Context(config, splits, *own, encoders.get(name), tokenizer, named)
             try:
-                rows[name][task] = each.run(context)
+                outcome = each.run(context)
             except ValueError as error:
                 first = name == next(iter(encoders))
                 missing[task if first else f"{task} of {name}"] = str(error)
                 if first:  # there is nothing to set baselines beside
                     break
+            else:
+                rows[name][task] = _with_sizes(outcome, wanted, own)
     if not any(rows[name] for name in encoders):
         failed = "; ".join(f"{task}: {missing[task]}" for task in chosen)
         raise EvaluationError(f"cannot evaluate: {failed}")
@@ -150,6 +152,17 @@ def _rows_of(task: Task, config: ConfigDict, splits: Splits) -> list[Sequence[in
     """The rows of both parts that a task reads, none where it reads no kind of features."""
     parts = zip(splits, limits(config), (task.train, task.test), strict=True)
     return [task.rows(config, source, limit) if kinds else () for source, limit, kinds in parts]
+
+
+def _with_sizes(
+    outcome: Outcome, wanted: Sequence[Sequence[int]], own: Sequence[Images]
+) -> Outcome:
+    """How many images of each part the task asked for, and how many could be read."""
+    images = {
+        part: {"asked": len(rows), "read": len(found.rows)}
+        for part, rows, found in zip(("train", "test"), wanted, own, strict=True)
+    }
+    return outcome._replace(result={**outcome.result, "images": images})
 
 
 def _taken(images: Images, rows: Sequence[int]) -> Images:

@@ -15,7 +15,8 @@ from tvdim_jax.config import TASKS, ConfigError, override
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import run_folder
-from tvdim_jax.experiment.comparison import Stored, compare, load, name_rows, save
+from tvdim_jax.experiment.against import compare_with, open_other
+from tvdim_jax.experiment.comparison import Stored, name_rows, save
 from tvdim_jax.experiment.data import Splits, make_splits, scored_name
 from tvdim_jax.experiment.encoders import make_encoders
 from tvdim_jax.experiment.evaluation import evaluate
@@ -75,11 +76,15 @@ def evaluate_and_report(
 
     Raises:
       EvaluationError: see `evaluate`.
-      ConfigError: the other run was not scored on the same images by the same labels.
+      ConfigError: the other run was not scored on the same images (before anything is read) by the
+        same labels (after all is written).
     """
     start = time.perf_counter()
     workdir = Path(config.workdir)
     set_name = "_".join(filter(None, (scored_name(config, splits), folder_name)))
+    other = None
+    if against is not None:
+        other = open_other(against, config, splits, tasks=tasks, set_name=set_name)
     ledger = BadExamples(run_folder.bad_evaluation_examples_path(workdir))
     untrained = model.init(named_key(jax.random.key(config.seed), "init"))
     encoders = {
@@ -107,7 +112,6 @@ def evaluate_and_report(
         for task, outcome in found.rows[TRAINED].items()
         if outcome.examples
     }
-    differences = {} if against is None else _against(stored, set_name, against, rows)
     _write(rows, stored, workdir, set_name, step)
     _write_predictions(found.rows[TRAINED], workdir, set_name)
     seconds = time.perf_counter() - start
@@ -116,33 +120,13 @@ def evaluate_and_report(
         run_folder.metrics_path(workdir), {"step": step, **of_trained, "perf/eval_seconds": seconds}
     )
     tables = [table(rows, set_name) for table in (results_table, details_table, numbers_table)]
-    if differences and against is not None:
-        tables.append(comparison_table(differences, (workdir.name, against.name)))
     _print(console, tables, [*notes(rows[TRAINED]), *reasons(found.missing)])
+    if other is not None:
+        differences, lines = compare_with(other, stored, rows[TRAINED], step)
+        _write(rows, stored, workdir, set_name, step)
+        names = workdir.name, other.folder.name
+        _print(console, [comparison_table(differences, names)], lines)
     return {**rows, "not_scored": found.missing} if found.missing else rows
-
-
-def _against(
-    stored: Mapping[str, Mapping[str, Stored]], set_name: str, against: Path, rows: Rows
-) -> dict[str, Any]:
-    """Task -> differences from the other run, which also become "against" of the results."""
-    differences = {}
-    for task, each in stored.items():
-        path = run_folder.examples_path(against, task, set_name)
-        if not path.exists():
-            raise ConfigError(
-                f"no single scores of {task} on {set_name} in {str(against)!r}; score that run on "
-                f"the same set first: tvdim evaluate {against} --tasks {task}, with the same "
-                "--data and --split"
-            )
-        differences[task] = compare(each, load(path))
-        rows[TRAINED][task]["against"] = {"run": str(against), "differences": differences[task]}
-    if not differences:
-        raise ConfigError(
-            f"nothing to compare with {str(against)!r}: no task of {', '.join(rows[TRAINED])} "
-            "keeps single scores; take findings, ordinal, pointing, or linear_probe of one class"
-        )
-    return differences
 
 
 def _print(console: Console, tables: Sequence[Table | None], lines: Sequence[str]) -> None:

@@ -56,7 +56,8 @@ def _ordinal(context: Context) -> Outcome:
         result["metrics"][metric_name(kind, found.metric)] = found.value
         result["details"][kind] = {**found.ordinal_aucs, "mean": found.value}
         result[kind] = {**found._asdict(), "probe": probe._asdict()}
-        examples[kind] = _examples(context.test.rows, probabilities, labels)
+        names = tuple(found.ordinal_aucs)
+        examples[kind] = _examples(context.test.rows, names, probabilities, labels)
     result["note"] = (
         f"AUC of grades k and above against those below; {len(fitted_labels):,} training and "
         f"{found.num_test:,} test images, of grades 0, 1, ...: "
@@ -65,12 +66,13 @@ def _ordinal(context: Context) -> Outcome:
     return Outcome(result, examples)
 
 
-def _examples(rows: np.ndarray, probabilities: np.ndarray, labels: np.ndarray) -> Examples:
-    """P(grade >= k) against grade >= k, of each k."""
+def _examples(
+    rows: np.ndarray, names: tuple[str, ...], probabilities: np.ndarray, labels: np.ndarray
+) -> Examples:
+    """P(grade >= k) against grade >= k, of each k, by the names of the ordinal AUCs."""
     above = np.arange(1, probabilities.shape[1])
     at_least = np.cumsum(probabilities[:, ::-1], axis=1)[:, ::-1][:, 1:]
     is_above = labels[:, None] >= above
-    names = tuple(f"grade {k} and above" for k in above)
     return Examples(rows, names, at_least, is_above, np.ones_like(is_above))
 
 
