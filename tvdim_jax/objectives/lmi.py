@@ -67,9 +67,8 @@ def make_lmi_objective(
       global_weight: >= 0.
       region_pool: how the regions answer a sentence, see `local_scores`.
       negative_regions: which regions answer in negative pairs, see `region_scores`.
-      sentence_mean: "flat": sentences are the anchors, all alike, and images the candidates;
-        "report": images are the anchors, each the mean over its sentences, and all sentences the
-        candidates. Two losses, not one averaged in two ways: the negatives of a pair differ.
+      sentence_mean: "flat": sentences are the anchors, all alike; "report": images, each the mean
+        over its sentences. Not one loss averaged in two ways: the candidates change, too.
       mesh: see `make_amdim_objective`.
 
     Returns:
