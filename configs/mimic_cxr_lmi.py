@@ -19,7 +19,6 @@ def get_config() -> ConfigDict:
     """The paper's encoders, critics and sizes."""
     config = default()
     config.data.source = "mimic_cxr"
-    config.data.grey = True
     config.data.image_size = 256
     config.augment = "xray"
     config.tokenizer.vocab_size = 28_996

@@ -17,7 +17,6 @@ def get_config() -> ConfigDict:
     """X-rays at 256 pixels in the paper's image encoder and critics, a small text encoder."""
     config = default()
     config.data.source = "captions"
-    config.data.grey = True
     config.data.image_size = 256
     config.augment = "xray"
     config.tokenizer.vocab_size = 4_000

@@ -141,12 +141,9 @@ def test_every_number_has_its_range(name):
             config.check(changed(name, bad))
 
 
-def test_grey_images_and_their_augmentation_go_together():
-    c = changed("data.grey", True)
-    with pytest.raises(ConfigError, match="grey=True does not go with"):
-        config.check(c)
-    c.augment = "xray"
-    config.check(c)
+def test_the_augmentation_decides_whether_images_are_grey():
+    assert config.reads_grey(changed("augment", "xray"))
+    assert not any(config.reads_grey(changed("augment", n)) for n in ("cifar", "stl", "captions"))
 
 
 def test_training_on_nothing_is_an_error():

@@ -138,6 +138,19 @@ def test_json_of_an_older_version_gets_defaults():
     assert flat_fields(config.from_json(json.dumps(fields))) == flat_fields(config.default())
 
 
+@pytest.mark.parametrize("grey", [True, False])
+def test_json_of_a_version_with_a_field_for_grey_images(grey):
+    fields = config.default().to_dict()
+    fields["augment"] = "xray" if grey else "stl"
+    new = config.from_json(json.dumps(fields))
+    fields["data"]["grey"] = grey
+    old = config.from_json(json.dumps(fields))
+    assert flat_fields(old) == flat_fields(new)
+    assert config.reads_grey(old) is grey
+    with pytest.raises(ConfigError, match=r"unknown config field 'data\.grey'"):
+        config.override(new, ["--config.data.grey=True"], ("data.",))
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

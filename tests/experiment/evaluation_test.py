@@ -252,8 +252,7 @@ def test_pixels_of_grey_runs_are_those_of_the_rgb_images(monkeypatch):
         return embed_level({"image": np.repeat(batch["image"][:, 5:37, 5:37], 3, axis=3)})
 
     monkeypatch.setattr(sys.modules[__name__], "ENCODERS", ENCODERS._replace(image=embed))
-    grey = {"data__grey": True, "augment": "xray"}
-    rows, shapes = with_pixels(Splits(*parts), monkeypatch, **grey)
+    rows, shapes = with_pixels(Splits(*parts), monkeypatch, augment="xray")
     assert len(rows) == 4
     assert set(seen) == {np.dtype(np.uint16)}
     assert shapes == {(np.dtype(np.uint8), (16, 32, 32, 3))}

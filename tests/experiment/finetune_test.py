@@ -19,7 +19,7 @@ from tvdim_jax.experiment.model import make_model
 from tvdim_jax.experiment.views import make_plain_view
 
 CONFIG = tiny_config(data__num_threads=2)
-GREY = tiny_config(data__num_threads=2, data__grey=True, augment="xray")
+GREY = tiny_config(data__num_threads=2, augment="xray")
 QUICK = FineTuning(num_steps=3, batch_size=16)
 
 

@@ -84,7 +84,6 @@ def test_srcl_reads_the_patches_of_the_image_tower_of_clip():
 LMI = {"objective__name": "lmi", "objective__region_map": 7, "model__critic_hidden": (8,)}
 GREY = LMI | {
     "augment": "xray",
-    "data__grey": True,
     "model__image": "resnet256_tiny",
     "objective__region_map": 8,
 }

@@ -22,7 +22,7 @@ def test_one_view_of_colour_images_is_the_first_of_two():
 
 
 def test_grey_images():
-    config = tiny_config(augment="xray", data__grey=True, model__image_size=16)
+    config = tiny_config(augment="xray", model__image_size=16)
     images = jnp.asarray(np.random.default_rng(0).integers(0, 65536, (2, 21, 21, 1)), jnp.uint16)
     np.testing.assert_array_equal(
         make_train_view(config)(KEY, images), make_xray_view(16, train=True)(KEY, images)

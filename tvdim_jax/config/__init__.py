@@ -9,6 +9,7 @@ from tvdim_jax.config.checks import (
     check,
     compares_texts,
     is_downstream,
+    reads_grey,
     uses_answers,
     uses_embeddings,
     uses_fusion,
@@ -23,6 +24,7 @@ from tvdim_jax.config.schema import TASKS, default, flat_fields
 
 __all__ = [
     "TASKS", "ConfigError", "check", "compares_texts", "default", "flat_fields", "from_json",
-    "is_downstream", "load", "override", "uses_answers", "uses_embeddings", "uses_fusion",
-    "uses_image_pairs", "uses_pair_fusion", "uses_pair_nets", "uses_sentences", "uses_text",
+    "is_downstream", "load", "override", "reads_grey", "uses_answers", "uses_embeddings",
+    "uses_fusion", "uses_image_pairs", "uses_pair_fusion", "uses_pair_nets", "uses_sentences",
+    "uses_text",
 ]  # fmt: skip

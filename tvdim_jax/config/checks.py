@@ -96,11 +96,6 @@ def check(config: ConfigDict) -> None:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             _check_number(name, value)
     _check_forms(flat)
-    if config.data.grey != (config.augment == "xray"):
-        raise ConfigError(
-            f"config.data.grey={config.data.grey} does not go with config.augment="
-            f"{config.augment!r}: grey images need 'xray', RGB images one of the others"
-        )
     if not config.objective.image_loss and not uses_text(config):
         raise ConfigError(
             "config.objective.image_loss=False needs objective.text_weight above 0: "
@@ -121,6 +116,11 @@ def uses_text(config: ConfigDict) -> bool:
     if uses_sentences(config) or uses_pair_nets(config):
         return True
     return config.objective.name == "tvdim" and config.objective.text_weight > 0
+
+
+def reads_grey(config: ConfigDict) -> bool:
+    """Whether images are read as 16-bit grey ones, as the views of X-rays want them."""
+    return bool(config.augment == "xray")
 
 
 def uses_sentences(config: ConfigDict) -> bool:

@@ -13,6 +13,8 @@ from ml_collections import ConfigDict, config_flags
 from tvdim_jax.config.checks import ConfigError, check
 from tvdim_jax.config.schema import default, flat_fields
 
+_DERIVED = ("data.grey",)  # fields of older run folders that others now decide
+
 
 def load(path: str, overrides: Sequence[str] = ()) -> ConfigDict:
     """Reads a config file, applies `--config.field=value` overrides and checks the result.
@@ -80,7 +82,8 @@ def from_json(text: str) -> ConfigDict:
     """Rebuilds the config of a run from its `config.json`; it is data, nothing in it is run.
 
     Args:
-      text: JSON of `config.to_dict()`; a field that it lacks has its default.
+      text: JSON of `config.to_dict()`; a field that it lacks has its default, and fields
+        that other ones decide now are left out.
 
     Raises:
       ConfigError: for a field this version does not know, a wrong type or value.
@@ -89,6 +92,8 @@ def from_json(text: str) -> ConfigDict:
         flat = flat_fields(json.loads(text))
     except (AttributeError, json.JSONDecodeError) as error:
         raise ConfigError(f"config.json is not a JSON object: {_one_line(error)}") from error
+    for name in _DERIVED:
+        flat.pop(name, None)
     config = _from_flat(flat)
     check(config)
     return config.lock()

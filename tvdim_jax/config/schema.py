@@ -39,7 +39,6 @@ _DATA = {
     "num_examples": 20_000,  # images of the training split; scenes only
     "validation_fraction": 0.1,  # share split off by a hash, see docs/training.md; captions, nlvr
     "image_size": 32,  # pixels: stored square side, before augmentation
-    "grey": False,  # reads 16-bit grey images; goes with augment xray
     "max_sentences": 12,  # of a report; lmi only
     "token_buckets": (16, 32, 48),  # lengths sentences are padded to; lmi only
     "noise_rate": 0.0,  # share of training rows whose captions are swapped, 0 to 1
@@ -159,7 +158,7 @@ def default() -> ConfigDict:
             "data": _DATA,
             "tokenizer": _TOKENIZER,
             "model": _MODEL,
-            "augment": "cifar",  # one of AUGMENTS
+            "augment": "cifar",  # one of AUGMENTS; xray reads 16-bit grey images, the others RGB
             "objective": _OBJECTIVE,
             "optimizer": _OPTIMIZER,
             "train": _TRAIN,

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import ConfigError, uses_sentences
+from tvdim_jax.config import ConfigError, reads_grey, uses_sentences
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.pipeline import TrainStream, make_train_stream
 from tvdim_jax.data.sentence_stream import make_sentence_stream
@@ -188,7 +188,7 @@ def open_stream(
     return make_sentence_stream(
         source,
         tokenizer,
-        grey=config.data.grey,
+        grey=reads_grey(config),
         max_sentences=config.data.max_sentences,
         token_buckets=[*(b for b in config.data.token_buckets if b < longest), longest],
         num_shards=jax.device_count(),

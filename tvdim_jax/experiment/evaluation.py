@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_sentences
+from tvdim_jax.config import reads_grey, uses_sentences
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.eval_batches import make_eval_batches
 from tvdim_jax.data.sources.base import KnowsSubjects, Source
@@ -139,7 +139,7 @@ def _features(
         rows = sorted(set[int]().union(*rows_of_task))
         if not kinds:
             parts.append(dict.fromkeys([*embeds, *of_pixels], _NOTHING))
-        elif config.data.grey:  # pixels are those of the RGB images
+        elif reads_grey(config):  # pixels are those of the RGB images
             images = read(source, rows, embeds, kinds, ledger=ledger, grey=True)
             parts.append(images | read(source, rows, of_pixels, kinds, ledger=None, grey=False))
         else:

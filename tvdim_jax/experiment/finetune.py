@@ -13,6 +13,7 @@ import optax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from tvdim_jax.config import reads_grey
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.evals import features
 from tvdim_jax.experiment.classifier import Classifier, joined, make_classifier
@@ -106,7 +107,7 @@ def finetune_classifier(
         variables,
         num_classes=num_classes,
         frozen=options.frozen,
-        image_shape=(side, side, 1 if config.data.grey else 3),
+        image_shape=(side, side, 1 if reads_grey(config) else 3),
         key=named_key(root, "classifier"),
     )
     tx = _optimizer({**params["image"], "classifier": trained["classifier"]}, trained, options)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_pair_nets, uses_sentences, uses_text
+from tvdim_jax.config import reads_grey, uses_pair_nets, uses_sentences, uses_text
 from tvdim_jax.critics import make_pair_critic
 from tvdim_jax.data.errors import BadExample
 from tvdim_jax.data.image_ops import resize_square, rgb_to_grey
@@ -47,7 +47,7 @@ class TrainedModel:
     """The encoders of a finished or stopped run; made by `tvdim_jax.load`."""
 
     def __init__(self, run: TrainedRun) -> None:
-        self._size, self._grey = run.config.data.image_size, run.config.data.grey
+        self._size, self._grey = run.config.data.image_size, reads_grey(run.config)
         self._tokenizer = run.tokenizer
         self._compares_whole = uses_pair_nets(run.config)
         trees = (run.params, run.variables)

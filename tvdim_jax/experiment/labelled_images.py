@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from tvdim_jax.config import reads_grey
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.data.eval_batches import make_eval_batches
 from tvdim_jax.data.pipeline import TrainStream, make_train_stream
@@ -56,7 +57,7 @@ def train_stream(
         global_batch_size=batch_size,
         seed=config.seed,
         ledger=ledger,
-        grey=config.data.grey,
+        grey=reads_grey(config),
         num_threads=config.data.num_threads,
     )
 
@@ -92,7 +93,7 @@ def scored_batches(
         Subset(images.source, images.rows),
         image_size=config.data.image_size,
         batch_size=batch_size,
-        grey=config.data.grey,
+        grey=reads_grey(config),
         ledger=ledger,
         num_threads=max(1, config.data.num_threads),
     )

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_pair_nets, uses_sentences, uses_text
+from tvdim_jax.config import reads_grey, uses_pair_nets, uses_sentences, uses_text
 from tvdim_jax.critics import make_pair_critic
 from tvdim_jax.experiment.pair_nets import init_pair_nets, make_pair_nets, pair_functions
 from tvdim_jax.features import Features
@@ -153,7 +153,7 @@ def _init_critics(
     """Parameters of LMI's critics, of the widths of the features that they meet."""
     critic = make_pair_critic(config.model.critic, config.model.critic_hidden)
     size = config.model.image_size
-    channels = 1 if config.data.grey else 3
+    channels = 1 if reads_grey(config) else 3
     images = jax.ShapeDtypeStruct((2, size, size, channels), jnp.float32)
     shapes, _ = jax.eval_shape(partial(image, *trees, train=False, key=None), images)
     local = shapes.local_features.get(config.objective.region_map, shapes.global_features)

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from tvdim_jax.augment import make_two_views
 from tvdim_jax.config import (
     is_downstream,
+    reads_grey,
     uses_answers,
     uses_embeddings,
     uses_fusion,
@@ -195,7 +196,7 @@ def batch_shapes(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     rows, side = config.train.batch_size, config.data.image_size
     grey = (rows, stored_side(side), stored_side(side), 1), jnp.uint16
     shapes: dict[str, tuple[tuple[int, ...], Any]] = {
-        "image": grey if config.data.grey else ((rows, side, side, 3), jnp.uint8),
+        "image": grey if reads_grey(config) else ((rows, side, side, 3), jnp.uint8),
         "image_id": ((rows,), jnp.int32),
         "where": ((rows,), jnp.bool_),
     }

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import ConfigError
+from tvdim_jax.config import ConfigError, reads_grey
 from tvdim_jax.experiment.model import make_model
 from tvdim_jax.experiment.objective import Words, batch_shapes, make_loss_fn
 from tvdim_jax.experiment.start import init_state, optimizer_of
@@ -48,9 +48,9 @@ def _check_images(config: ConfigDict) -> None:
             f"config.model.image_size is {size} with config.data.image_size={stored}, wanted at "
             f"most the side at which images are stored; add --config.data.image_size={size}"
         )
-    if (encoder.num_channels == 1) != (config.augment == "xray"):
+    if (encoder.num_channels == 1) != reads_grey(config):
         kinds = {1: "grey images", 3: "RGB images"}
-        given = kinds[1 if config.augment == "xray" else 3]
+        given = kinds[1 if reads_grey(config) else 3]
         raise ConfigError(
             f"config.model.image is {name!r}, which reads {kinds[encoder.num_channels]}, with "
             f"config.augment={config.augment!r}, which gives {given}: 'xray' alone gives grey "

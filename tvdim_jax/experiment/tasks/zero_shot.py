@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_sentences, uses_text
+from tvdim_jax.config import reads_grey, uses_sentences, uses_text
 from tvdim_jax.data.eval_batches import class_names
 from tvdim_jax.evals import zero_shot
 from tvdim_jax.evals.features import extract
@@ -54,7 +54,7 @@ def _zero_shot(context: Context) -> Outcome:
     if one_label:
         images = LabelledFeatures(images.features, images.labels.argmax(axis=1))
     templates = tuple(config.eval.templates) or (
-        zero_shot.XRAY_TEMPLATES if config.data.grey else zero_shot.PHOTO_TEMPLATES
+        zero_shot.XRAY_TEMPLATES if reads_grey(config) else zero_shot.PHOTO_TEMPLATES
     )
     words = [name.replace("_", " ").lower() for name in names]
     found, scores = zero_shot.predict(images, embed_texts, words, templates=templates)
