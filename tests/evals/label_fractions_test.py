@@ -6,6 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from tvdim_jax.evals import label_fractions, linear_probe
+from tvdim_jax.evals.auc import roc_auc
 from tvdim_jax.evals.label_fractions import nested_subsets
 from tvdim_jax.evals.labelled import LabelledFeatures, take_rows
 
@@ -77,11 +78,13 @@ def test_one_label_keeps_every_class_while_there_is_room():
 def test_a_probe_on_each_subset_equals_sklearn():
     train, test = (rare(seed=seed)._replace(where=None) for seed in (0, 1))
     train, test = (LabelledFeatures(part.features, part.labels[:, 3:]) for part in (train, test))
-    found = label_fractions.evaluate(train, test, fractions=(1.0, 0.2), seed=4)
+    found, failed = label_fractions.evaluate(train, test, fractions=(1.0, 0.2), seed=4)
+    assert failed == {}
     assert [result.fraction for result, _ in found] == [0.2, 1.0]
     subsets = nested_subsets(train, fractions=(0.2, 1.0), seed=4)
     for (result, logits), rows in zip(found, subsets.values(), strict=True):
         assert result.value == result.probe["value"] > 0.9
+        assert result.classes_scored == (0, 1, 2)
         assert result.probe["num_train"] == rows.size
         assert (result.num_available, result.subset_seed) == (500, 4)
         assert result.classes_lost == ()
@@ -100,10 +103,46 @@ def test_classes_that_a_subset_loses_are_recorded():
     labels = np.r_[np.arange(60) % 2, np.arange(2, 42)]
     features = (np.eye(42)[labels] + 0.1 * rng.normal(size=(100, 42))).astype(np.float32)
     data = LabelledFeatures(features, labels)
-    ((small, _), (whole, _)) = label_fractions.evaluate(data, data, fractions=(0.3, 1))
+    ((small, _), (whole, _)), _ = label_fractions.evaluate(data, data, fractions=(0.3, 1))
     kept = set(labels[nested_subsets(data, fractions=(0.3,))[0.3]].tolist())
     assert small.classes_lost == tuple(sorted(set(range(42)) - kept)) != ()
     assert whole.classes_lost == ()
+
+
+def test_all_fractions_are_scored_on_the_classes_that_the_smallest_learns():
+    """Class 0 is known everywhere, each other one in every twelfth row: 20 rows miss values."""
+    rng = np.random.default_rng(0)
+    labels = rng.random((480, 13)) < 0.5
+    where = np.concatenate([np.ones((480, 1), bool), np.arange(480)[:, None] % 12 == range(12)], 1)
+    features = (labels + rng.normal(size=(480, 13))).astype(np.float32)
+    data = LabelledFeatures(features, labels, where)
+    ((small, few), (whole, all_of_them)), failed = label_fractions.evaluate(
+        data, data, fractions=(0.002, 20 / 480, 1)
+    )
+    assert list(failed) == [0.002]
+    assert failed[0.002].startswith("label fraction 0.002, 1 of 480 rows: a linear probe needs 2")
+    assert whole.classes_lost == ()
+    kept = tuple(sorted(set(range(13)) - set(small.classes_lost)))
+    assert 0 < len(kept) < 13
+    for result, logits in ((small, few), (whole, all_of_them)):
+        assert result.classes_scored == kept
+        aucs = [roc_auc(logits[where[:, c], c], labels[where[:, c], c]) for c in kept]
+        assert result.value == pytest.approx(np.mean(aucs))
+    assert whole.value != whole.probe["value"]  # which is over all
+
+
+def test_groups_are_drawn_as_a_whole():
+    data, group = rare(), np.random.default_rng(1).permutation(np.arange(500) // 4) * 7
+    subsets = nested_subsets(data, fractions=FRACTIONS, group_id=group, seed=2)
+    smaller = set()
+    for fraction, rows in subsets.items():
+        drawn = set(group[rows].tolist())
+        assert len(drawn) == round(125 * fraction)
+        assert rows.size == 4 * len(drawn)
+        assert smaller <= drawn
+        smaller = drawn
+        if len(drawn) >= 12:  # room for every value
+            assert shown(data, rows) == shown(data, range(500))
 
 
 def test_errors():

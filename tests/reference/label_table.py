@@ -38,6 +38,9 @@ class Table:
     def ambiguous(self, row):
         return self._ambiguous[row]
 
+    def study_id(self, row):
+        return row
+
     def example_id(self, row):
         return f"{row}.jpg"
 

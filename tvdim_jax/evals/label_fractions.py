@@ -10,6 +10,7 @@ from tvdim_jax.evals.labelled import (
     LabelledFeatures,
     known_entries,
     one_sided_classes,
+    score_predictions,
     take_rows,
 )
 
@@ -21,18 +22,21 @@ class FractionResult(NamedTuple):
 
     Attributes:
       metric: "accuracy" or "mean_auc".
-      value: of the probe on the whole test part, in [0, 1].
+      value: of the probe on the whole test part, in [0, 1]; of several labels the mean over
+        `classes_scored`, so that fewer labels never look better for what they cannot learn.
       fraction: share of the training rows whose labels are used.
       num_available: rows of the whole training part.
+      classes_scored: several labels: classes that every fraction can learn and the test part score.
       classes_lost: classes that the whole training part can teach and the subset cannot.
       subset_seed: of the draw; the smaller subsets of a seed are parts of the larger ones.
-      probe: the ProbeResult as a dict.
+      probe: the ProbeResult as a dict; its value is over all classes that this fraction learns.
     """
 
     metric: str
     value: float
     fraction: float
     num_available: int
+    classes_scored: tuple[int, ...]
     classes_lost: tuple[int, ...]
     subset_seed: int
     probe: dict[str, Any]
@@ -43,64 +47,92 @@ def evaluate(
     test: LabelledFeatures,
     *,
     fractions: Sequence[float] = FRACTIONS,
+    group_id: np.ndarray | None = None,
     seed: int = 0,
-) -> list[tuple[FractionResult, np.ndarray]]:
+) -> tuple[list[tuple[FractionResult, np.ndarray]], dict[float, str]]:
     """Fits a probe on each subset of `train` and scores it on all of `test`.
 
     Args:
       train: what the subsets are drawn from.
       test: labels of the same kind and classes.
       fractions: shares in (0, 1].
+      group_id: see `nested_subsets`.
       seed: of the draw and of the probe's validation split.
 
     Returns:
-      For each fraction, the smallest first: the score and the protocol, and the logits `[n, C]` of
-      the test rows, see `linear_probe.predict`.
+      For each fraction that can be scored, the smallest first: the score and the protocol, and the
+      logits `[n, C]` of the test rows, see `linear_probe.predict`. And for each other fraction why
+      it cannot: too few rows or labels to choose a penalty by.
 
     Raises:
-      ValueError: parts that do not fit together, a fraction out of range, or too few rows or
-        labels in a subset to choose a penalty by.
+      ValueError: a fraction out of range, or none can be scored, such as of parts that do not fit
+        together.
     """
-    learnable = _learnable(train)
-    results = []
-    for fraction, rows in nested_subsets(train, fractions=fractions, seed=seed).items():
-        subset = take_rows(train, rows)
+    subsets = nested_subsets(train, fractions=fractions, group_id=group_id, seed=seed)
+    fitted, failed = {}, {}
+    for fraction, rows in subsets.items():
         try:
-            probe, logits = linear_probe.predict(subset, test, seed=seed)
+            fitted[fraction] = linear_probe.predict(take_rows(train, rows), test, seed=seed)
         except ValueError as error:
-            raise ValueError(
+            failed[fraction] = (
                 f"label fraction {fraction:g}, {rows.size} of {train.labels.shape[0]} rows: {error}"
-            ) from error
-        result = FractionResult(
-            metric=probe.metric,
-            value=probe.value,
-            fraction=fraction,
-            num_available=train.labels.shape[0],
-            classes_lost=tuple(sorted(learnable - _learnable(subset))),
-            subset_seed=seed,
-            probe=probe._asdict(),
+            )
+    if not fitted:
+        raise ValueError("; ".join(failed.values()))
+    skipped = {each for probe, _ in fitted.values() for each in probe.classes_skipped}
+    learnable = _learnable(train)
+    results = [
+        (
+            FractionResult(
+                metric=probe.metric,
+                value=score_predictions(logits, test, tuple(sorted(skipped))).value,
+                fraction=fraction,
+                num_available=train.labels.shape[0],
+                classes_scored=_others(skipped, test),
+                classes_lost=tuple(
+                    sorted(learnable - _learnable(take_rows(train, subsets[fraction])))
+                ),
+                subset_seed=seed,
+                probe=probe._asdict(),
+            ),
+            logits,
         )
-        results.append((result, logits))
-    return results
+        for fraction, (probe, logits) in fitted.items()
+    ]
+    return results, failed
+
+
+def _others(skipped: set[int], test: LabelledFeatures) -> tuple[int, ...]:
+    """See `FractionResult.classes_scored`."""
+    if test.labels.ndim == 1:
+        return ()
+    return tuple(each for each in range(test.labels.shape[1]) if each not in skipped)
 
 
 def nested_subsets(
-    labelled: LabelledFeatures, *, fractions: Sequence[float] = FRACTIONS, seed: int = 0
+    labelled: LabelledFeatures,
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    group_id: np.ndarray | None = None,
+    seed: int = 0,
 ) -> dict[float, np.ndarray]:
     """Random subsets, each a part of the next, that lose no label value if they can help it.
 
-    Rows are drawn in a random order. A row moves to the front of it if it is the first to show a
-    label value (a class with several labels: its positives, its negatives; with one label: the
-    class) that no row there shows yet, going from the rarest value to the commonest. So a subset
+    Groups are drawn in a random order. A group moves to the front of it if it is the first to show
+    a label value (a class with several labels: its positives, its negatives; with one label: the
+    class) that no group there shows yet, going from the rarest value to the commonest. So a subset
     differs from a plain random one by the values alone that the latter would miss.
 
     Args:
       labelled: n rows; only the labels and where they are known matter.
       fractions: shares in (0, 1].
+      group_id: int `[n]`, equal = drawn together, such as the images of a patient, whom somebody
+        labels as a whole; None = every row by itself.
       seed: of the order.
 
     Returns:
-      Fraction -> rows, increasing int `[round(fraction n)]`, at least 1; the smallest first.
+      Fraction -> increasing rows, int, of that share of the G groups: `round(fraction G)`, at least
+      1; the smallest first.
 
     Raises:
       ValueError: a fraction out of range.
@@ -109,13 +141,16 @@ def nested_subsets(
         raise ValueError(
             f"label fractions must be in (0, 1], got {tuple(fractions)}; 0.01 is one percent"
         )
-    shows = _values_shown(labelled)
-    num_rows = shows.shape[0]
-    order = np.random.default_rng(seed).permutation(num_rows)
-    front = _rows_to_show_all(shows[order])
+    of_rows = _values_shown(labelled)
+    groups = np.arange(len(of_rows)) if group_id is None else group_id
+    group = np.unique(groups, return_inverse=True)[1]
+    shows = np.zeros((group.max() + 1, of_rows.shape[1]), bool)
+    np.logical_or.at(shows, group, of_rows)
+    order = np.random.default_rng(seed).permutation(len(shows))
+    front = _first_to_show_all(shows[order])
     order = np.concatenate([order[front], np.delete(order, front)])
     return {
-        fraction: np.sort(order[: max(1, round(fraction * num_rows))])
+        fraction: np.flatnonzero(np.isin(group, order[: max(1, round(fraction * len(shows)))]))
         for fraction in sorted(map(float, fractions))
     }
 
@@ -129,7 +164,7 @@ def _values_shown(labelled: LabelledFeatures) -> np.ndarray:
     return np.concatenate([labelled.labels & known, ~labelled.labels & known], axis=1)
 
 
-def _rows_to_show_all(shows: np.ndarray) -> list[int]:
+def _first_to_show_all(shows: np.ndarray) -> list[int]:
     """See `nested_subsets`."""
     front: list[int] = []
     for value in np.argsort(shows.sum(axis=0), kind="stable"):

@@ -9,10 +9,11 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tvdim_jax.config import ConfigError
-from tvdim_jax.data.sources.base import KnowsSubjects, Source
+from tvdim_jax.data.sources.base import Source
 from tvdim_jax.evals.bootstrap import paired_difference
 from tvdim_jax.evals.counted_metrics import Metric, auc_metric, mean_metric
 from tvdim_jax.experiment.tasks import Examples
+from tvdim_jax.experiment.tasks.base import group_ids
 
 _EQUAL_FIELDS = ", ".join(
     f"--config.eval.{field}"
@@ -37,11 +38,10 @@ class Stored(NamedTuple):
 def name_rows(examples: Examples, source: Source) -> Stored:
     """Names the images of the examples by what does not change from run to run."""
     rows = examples.rows.tolist()
-    group_of = source.subject_id if isinstance(source, KnowsSubjects) else source.study_id
     return Stored(
         examples,
         np.array([source.example_id(row) for row in rows]),
-        np.array([group_of(row) for row in rows], np.int64),
+        group_ids(source, rows),
     )
 
 

@@ -28,8 +28,11 @@ def test_more_labels_find_more():
     assert metrics["mean_auc_100%"] > 0.8
     assert result["details"]["global"]["10 %"] == metrics["mean_auc_10%"]
     assert result["probes"]["mean_auc_10%"]["num_available"] == 1000
-    assert result["probes"]["mean_auc_10%"]["probe"]["num_train"] == 100
-    assert result["note"].startswith("of the labels of 1,000 training images; uncertain labels")
+    assert result["probes"]["mean_auc_10%"]["probe"]["num_train"] == 100  # of 25 of 250 subjects
+    assert result["note"].startswith(
+        "of the 250 subjects of 1,000 training images; mean AUROC of the 3 of 3 findings that all "
+        "shares can learn; uncertain labels"
+    )
 
 
 def test_classes_and_a_share_that_is_too_small():

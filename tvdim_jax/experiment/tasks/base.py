@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from tvdim_jax.data.sources.base import Source
+from tvdim_jax.data.sources.base import KnowsSubjects, Source
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import LOCAL_MEAN, Encoders
@@ -119,6 +119,16 @@ class Task(NamedTuple):
 def limits(config: ConfigDict) -> tuple[int, int]:
     """Images of the training and of the test part that are read at most."""
     return config.eval.num_train_examples, config.eval.num_test_examples
+
+
+def group_ids(source: Source, rows: Sequence[int]) -> np.ndarray:
+    """What some rows have in common: the subject where the source knows it, else the study.
+
+    Returns:
+      int64 `[n]`, equal = images that are not independent.
+    """
+    of = source.subject_id if isinstance(source, KnowsSubjects) else source.study_id
+    return np.array([of(row) for row in rows], np.int64)
 
 
 def record(result: Result) -> Result:

@@ -1,13 +1,22 @@
 """Linear probes that learn from 1, 10 and 100 % of the labels."""
 
+import numpy as np
 from ml_collections import ConfigDict
 
+from tvdim_jax.data.sources.base import KnowsSubjects, Source
 from tvdim_jax.evals import label_fractions
 from tvdim_jax.evals.label_policy import policy_text
 from tvdim_jax.evals.labelled import LabelledFeatures
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import GLOBAL, LOCAL_MEAN
-from tvdim_jax.experiment.tasks.base import Context, Outcome, Result, Task, metric_name
+from tvdim_jax.experiment.tasks.base import (
+    Context,
+    Outcome,
+    Result,
+    Task,
+    group_ids,
+    metric_name,
+)
 from tvdim_jax.experiment.tasks.findings import (
     findings_of,
     is_one_class,
@@ -40,32 +49,40 @@ def _missing(config: ConfigDict, splits: Splits) -> str | None:
 
 def _label_fractions(context: Context) -> Outcome:
     result: Result = {"metrics": {}, "details": {}, "probes": {}}
-    notes = [f"of the labels of {len(context.train.rows):,} training images"]
-    if not is_one_class(context.config, context.splits):
-        notes.append(policy_text(policy_of(context.config, context.splits.test)))
-    failed: list[str] = []
+    source, rows = context.splits.train, context.train.rows.tolist()
+    group_id = group_ids(source, rows)
+    failed: dict[str, None] = {}
     for kind in (kind for kind in (GLOBAL, LOCAL_MEAN) if kind in context.test.features):
-        parts = _parts(context, kind)
-        details: dict[str, float | None] = {}
-        for fraction in label_fractions.FRACTIONS:
-            percent = f"{100 * fraction:g} %"
-            try:
-                ((found, _),) = label_fractions.evaluate(
-                    *parts, fractions=(fraction,), seed=context.config.seed
-                )
-            except ValueError as error:
-                details[percent] = None
-                if str(error) not in failed:
-                    failed.append(str(error))
-                continue
-            details[percent] = found.value
-            name = f"{found.metric}_{100 * fraction:g}%"
-            result["metrics"][metric_name(kind, name)] = found.value
-            result["probes"][metric_name(kind, name)] = found._asdict()
-        result["details"][kind] = details
-    if not result["metrics"]:
-        raise ValueError("; ".join(failed))
-    return Outcome({**result, "note": "; ".join([*notes, *failed])}, {})
+        results, reasons = label_fractions.evaluate(
+            *_parts(context, kind), group_id=group_id, seed=context.config.seed
+        )
+        failed |= dict.fromkeys(reasons.values())
+        details: dict[float, float | None] = dict.fromkeys(label_fractions.FRACTIONS)
+        for found, _ in results:
+            details[found.fraction] = found.value
+            name = metric_name(kind, f"{found.metric}_{100 * found.fraction:g}%")
+            result["metrics"][name] = found.value
+            result["probes"][name] = found._asdict()
+        result["details"][kind] = {f"{100 * each:g} %": value for each, value in details.items()}
+    notes = [_drawn(source, len(rows), np.unique(group_id).size), *_scored(context, found), *failed]
+    return Outcome({**result, "note": "; ".join(notes)}, {})
+
+
+def _drawn(source: Source, num_rows: int, num_groups: int) -> str:
+    """What a share is of."""
+    if num_groups == num_rows:
+        return f"of the labels of {num_rows:,} training images"
+    drawn = "subjects" if isinstance(source, KnowsSubjects) else "studies"
+    return f"of the {num_groups:,} {drawn} of {num_rows:,} training images"
+
+
+def _scored(context: Context, found: label_fractions.FractionResult) -> list[str]:
+    """What the mean is over, and the policy; nothing where each image has one class."""
+    if is_one_class(context.config, context.splits):
+        return []
+    num_scored, num_findings = len(found.classes_scored), found.probe["num_classes"]
+    mean = f"mean AUROC of the {num_scored} of {num_findings} findings that all shares can learn"
+    return [mean, policy_text(policy_of(context.config, context.splits.test))]
 
 
 LABEL_FRACTIONS = Task(
