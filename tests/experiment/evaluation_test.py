@@ -58,6 +58,10 @@ def test_the_sizes_of_the_config_limit_the_parts():
     splits = Splits(Table(40, labels=halves(40)), Table(40, labels=halves(40)))
     result = run(splits, ["knn"], eval__num_train_examples=33, eval__num_test_examples=21)["knn"]
     assert (result["num_train"], result["num_test"], result["num_neighbors"]) == (33, 21, 20)
+    assert result["images"]["train"] == {"available": 40, "asked": 33, "read": 33}
+    assert result["note"] == "the first 33 of 40 training images; the first 21 of 40 test images"
+    whole = run(splits, ["knn"], eval__num_test_examples=40)["knn"]
+    assert "note" not in whole
 
 
 def test_few_rows_are_all_neighbours():
@@ -75,6 +79,8 @@ def test_bad_images_do_not_count_and_are_listed():
     assert (results["knn"]["num_train"], results["knn"]["num_test"]) == (39, 22)
     assert results["retrieval"]["num_texts"] == 22
     assert results["retrieval"]["metrics"]["text_to_image_R@1"] == 1.0  # by row, not by position
+    assert results["knn"]["images"]["test"] == {"available": 24, "asked": 24, "read": 22}
+    assert results["retrieval"]["images"]["train"] == {"available": 0, "asked": 0, "read": 0}
     assert ledger.counts() == {"missing file": 3}
 
 
@@ -195,6 +201,7 @@ def test_a_task_with_rows_of_its_own_leaves_the_others_theirs(tmp_path):
     assert (found["knn"]["num_train"], found["knn"]["num_test"]) == (40, 24)
     assert found["ordinal"]["global"]["num_test"] == len(graded)
     assert found["ordinal"]["global"]["grade_counts"] == (5, 5, 5)
+    assert "the first" not in found["ordinal"]["note"]  # it reads all that have a grade
     wanted = sorted([*{*range(40), *graded}, *{*range(24), *graded}])
     assert sorted(read) == wanted
 

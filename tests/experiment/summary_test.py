@@ -2,15 +2,18 @@
 
 import io
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.reference.label_table import Table
 from tests.reference.tiny_run import tiny_config
 from tvdim_jax.config import ConfigError
 from tvdim_jax.experiment import summary
-from tvdim_jax.experiment.data import make_splits
+from tvdim_jax.experiment.data import Splits, make_splits
 from tvdim_jax.experiment.evaluation import Evaluation
 from tvdim_jax.experiment.summary import (
     evaluate_and_report,
@@ -185,6 +188,25 @@ def test_evaluate_run_names_an_unknown_task_before_it_opens_the_run(tmp_path):
     with pytest.raises(ConfigError) as error:
         evaluate_run(tmp_path / "none", ("knn", "probe"), Console(quiet=True))
     assert str(error.value) == f"unknown task 'probe', wanted some of {','.join(TASK_OF)}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "asked"),
+    [
+        ([], 24),
+        (["--config.eval.split=test"], 40),
+        (["--config.eval.split=test", "--config.eval.num_test_examples=7"], 7),
+    ],
+)
+def test_of_a_part_for_tests_all_images_are_scored(overrides, asked, monkeypatch):
+    config = tiny_config(data__source="mimic_cxr", data__path="x")
+    run = SimpleNamespace(config=config, tokenizer=None, model=None, params=0, variables=0, step=1)
+    splits = Splits(Table(3), Table(40))
+    monkeypatch.setattr(summary, "open_trained", lambda _: run)
+    monkeypatch.setattr(summary, "make_splits", lambda _: splits)
+    monkeypatch.setattr(summary, "evaluate_and_report", lambda config, *_, **__: config)
+    found = evaluate_run(Path("x"), ("knn",), Console(quiet=True), overrides=overrides)
+    assert found.eval.num_test_examples == asked
 
 
 def test_a_scenes_run_reads_no_folder(tiny_run, tmp_path):

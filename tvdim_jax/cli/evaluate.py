@@ -41,7 +41,8 @@ def add_parser(verbs: argparse._SubParsersAction) -> None:
     parser.add_argument("workdir", metavar="RUN", help="the run folder, such as runs/demo")
     parser.add_argument("--tasks", metavar="T1,T2", help="default: those of the run's config")
     parser.add_argument(
-        "--split", help="part to score, such as test; a wrong one lists those there are"
+        "--split",
+        help="part to score, such as the whole of test; a wrong one lists those there are",
     )
     parser.add_argument("--data", metavar="DIR", default="", help="other data of the same kind")
     parser.add_argument(

@@ -126,8 +126,14 @@ def _scored_part(config: ConfigDict) -> str:
 
 def scored_name(config: ConfigDict, splits: Splits) -> str:
     """Name of what is scored: that of the set, with the part where it is not the usual one."""
-    usual, part = SCORED_PARTS[config.data.source][0], _scored_part(config)
-    return splits.test.name if part == usual else f"{splits.test.name}_{part}"
+    if scores_usual_part(config):
+        return splits.test.name
+    return f"{splits.test.name}_{_scored_part(config)}"
+
+
+def scores_usual_part(config: ConfigDict) -> bool:
+    """Whether the part is scored that is meant for validation, not one of its own for tests."""
+    return _scored_part(config) == SCORED_PARTS[config.data.source][0]
 
 
 def with_noise(config: ConfigDict, splits: Splits) -> Splits:

@@ -109,7 +109,8 @@ def evaluate(
                 if first:  # there is nothing to set baselines beside
                     break
             else:
-                rows[name][task] = _with_sizes(outcome, wanted, own)
+                available = _rows_of(each, config, splits, whole=True)
+                rows[name][task] = _with_sizes(outcome, available, wanted, own)
     if not any(rows[name] for name in encoders):
         failed = "; ".join(f"{task}: {missing[task]}" for task in chosen)
         raise EvaluationError(f"cannot evaluate: {failed}")
@@ -148,21 +149,41 @@ def _features(
     return parts
 
 
-def _rows_of(task: Task, config: ConfigDict, splits: Splits) -> list[Sequence[int]]:
-    """The rows of both parts that a task reads, none where it reads no kind of features."""
-    parts = zip(splits, limits(config), (task.train, task.test), strict=True)
+def _rows_of(
+    task: Task, config: ConfigDict, splits: Splits, *, whole: bool = False
+) -> list[Sequence[int]]:
+    """The rows of both parts that a task reads, none where it reads no kind of features.
+
+    Args:
+      task: of the evaluation.
+      config: of the run.
+      splits: the sources.
+      whole: leaves the limits of the config out.
+    """
+    most = [*map(len, splits)] if whole else limits(config)
+    parts = zip(splits, most, (task.train, task.test), strict=True)
     return [task.rows(config, source, limit) if kinds else () for source, limit, kinds in parts]
 
 
 def _with_sizes(
-    outcome: Outcome, wanted: Sequence[Sequence[int]], own: Sequence[Images]
+    outcome: Outcome,
+    available: Sequence[Sequence[int]],
+    wanted: Sequence[Sequence[int]],
+    own: Sequence[Images],
 ) -> Outcome:
-    """How many images of each part the task asked for, and how many could be read."""
+    """The outcome with the sizes of both parts: what there is, was asked for, and could be read."""
     images = {
-        part: {"asked": len(rows), "read": len(found.rows)}
-        for part, rows, found in zip(("train", "test"), wanted, own, strict=True)
+        part: {"available": len(whole), "asked": len(rows), "read": len(found.rows)}
+        for part, whole, rows, found in zip(("train", "test"), available, wanted, own, strict=True)
     }
-    return outcome._replace(result={**outcome.result, "images": images})
+    said = [outcome.result["note"]] if "note" in outcome.result else []
+    said += [
+        f"the first {sizes['asked']:,} of {sizes['available']:,} {name} images"
+        for name, sizes in zip(("training", "test"), images.values(), strict=True)
+        if sizes["asked"] < sizes["available"]
+    ]
+    note = {"note": "; ".join(said)} if said else {}
+    return outcome._replace(result={**outcome.result, "images": images, **note})
 
 
 def _taken(images: Images, rows: Sequence[int]) -> Images:

@@ -17,7 +17,7 @@ from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import run_folder
 from tvdim_jax.experiment.against import compare_with, open_other
 from tvdim_jax.experiment.comparison import Stored, name_rows, save
-from tvdim_jax.experiment.data import Splits, make_splits, scored_name
+from tvdim_jax.experiment.data import Splits, make_splits, scored_name, scores_usual_part
 from tvdim_jax.experiment.encoders import make_encoders
 from tvdim_jax.experiment.evaluation import evaluate
 from tvdim_jax.experiment.inference import open_trained
@@ -156,6 +156,9 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Evaluates the newest checkpoint of a run again; see `evaluate_and_report`.
 
+    Of a part for tests all images are scored, but for an override of eval.num_test_examples: the
+    run's own limit is for its validation part.
+
     Args:
       workdir: the run folder, which may have been moved.
       tasks: some of config.TASKS; None takes those of the run.
@@ -181,9 +184,13 @@ def evaluate_run(
         )
     if data_path:
         config.data.path = data_path
+    splits = make_splits(config)
+    limited = any(word.startswith("--config.eval.num_test_examples=") for word in overrides)
+    if not (scores_usual_part(config) or limited):
+        config.eval.num_test_examples = len(splits.test)
     return evaluate_and_report(
         config,
-        make_splits(config),
+        splits,
         run.tokenizer,
         run.model,
         (run.params, run.variables),
