@@ -54,6 +54,17 @@ def test_all_tasks_and_the_tail_counts():
     assert retrieval["chance"]["text_to_image_R@1"] == 1 / 24
 
 
+def test_reading_images_is_reported():
+    lines = []
+    splits = Splits(Table(40, labels=halves(40)), Table(24, labels=halves(24)))
+    encoders, options = {"trained": ENCODERS}, {"tasks": ["knn"], "report": lines.append}
+    evaluate(encoders, splits, TOKENIZER, tiny_config(), **options)
+    assert [line.split("  ")[0] for line in lines] == [
+        *(f"training part: {done} of 40 images" for done in (16, 32, 40)),
+        *(f"test part: {done} of 24 images" for done in (16, 24)),
+    ]
+
+
 def test_the_sizes_of_the_config_limit_the_parts():
     splits = Splits(Table(40, labels=halves(40)), Table(40, labels=halves(40)))
     result = run(splits, ["knn"], eval__num_train_examples=33, eval__num_test_examples=21)["knn"]

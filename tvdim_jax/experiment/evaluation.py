@@ -1,6 +1,6 @@
 """An evaluation: features of both parts, each image read once, then every task on them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from tvdim_jax.evals.features import extract_all
 from tvdim_jax.evals.subjects import check_disjoint_subjects
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import GLOBAL, Embed, Encoders
+from tvdim_jax.experiment.progress import make_counter
 from tvdim_jax.experiment.tasks import TASK_OF, Context, Images, Outcome, Task
 from tvdim_jax.experiment.tasks.base import limits
 
@@ -65,7 +66,7 @@ def evaluate(
       tasks: keys of `TASK_OF`.
       ledger: gets the images that could not be read and do not count.
       with_pixels: also scores PIXELS, by the tasks that take them.
-      report: gets a line of progress now and then, from tasks that take long.
+      report: gets lines of progress, from reading images and from tasks that take long.
 
     Returns:
       What the tasks found; nothing is read for those that miss something, and a task that cannot
@@ -91,6 +92,7 @@ def evaluate(
             batch_size=next(iter(encoders.values())).batch_size,
             ledger=ledger,
             with_pixels=with_pixels and bool(of_pixels),
+            report=report,
         )
     except ValueError as error:
         raise EvaluationError(f"cannot evaluate: {error}") from error
@@ -126,6 +128,7 @@ def _features(
     batch_size: int,
     ledger: BadExamples | None,
     with_pixels: bool,
+    report: Callable[[str], None],
 ) -> list[dict[str, Images]]:
     """Training and test part: name of the features -> images."""
     of_pixels = {name: _of_pixels(embed) for name, embed in PIXELS.items()} if with_pixels else {}
@@ -136,16 +139,18 @@ def _features(
     if uses_sentences(config):
         kinds_of_parts[1].update(k for task in tasks for k in task.test_of_critics)
     parts = []
-    for source, kinds, rows_of_task in zip(splits, kinds_of_parts, rows_of_tasks, strict=True):
+    each_part = zip(("training", "test"), splits, kinds_of_parts, rows_of_tasks, strict=True)
+    for part, source, kinds, rows_of_task in each_part:
+        of_part = partial(read, kinds=kinds, report=_prefixed(report, f"{part} part: "))
         rows = sorted(set[int]().union(*rows_of_task))
         if not kinds:
             parts.append(dict.fromkeys([*embeds, *of_pixels], _NOTHING))
         elif reads_grey(config):  # pixels are those of the RGB images
-            images = read(source, rows, embeds, kinds, ledger=ledger, grey=True)
-            parts.append(images | read(source, rows, of_pixels, kinds, ledger=None, grey=False))
+            images = of_part(source, rows, embeds, ledger=ledger, grey=True)
+            parts.append(images | of_part(source, rows, of_pixels, ledger=None, grey=False))
         else:
             both = {**embeds, **of_pixels}
-            parts.append(read(source, rows, both, kinds, ledger=ledger, grey=False))
+            parts.append(of_part(source, rows, both, ledger=ledger, grey=False))
     return parts
 
 
@@ -216,6 +221,7 @@ def read_images(
     batch_size: int,
     ledger: BadExamples | None = None,
     grey: bool = False,
+    report: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Images]:
     """The kinds of features of every embedding, in one pass over the images.
 
@@ -228,6 +234,7 @@ def read_images(
       batch_size: images of one forward pass.
       ledger: gets the images that could not be read.
       grey: reads 16-bit grey squares instead of RGB.
+      report: gets a line of progress for each batch.
 
     Returns:
       Name -> images.
@@ -254,11 +261,22 @@ def read_images(
             if kind in kinds
         }
 
-    features, places = extract_all(embed, batches)
+    features, places = extract_all(embed, _counted(batches, len(rows), report))
     found = {name: Images(np.asarray(rows, np.int64)[places], {}) for name in embeds}
     for (name, kind), each in features.items():
         found[name].features[kind] = each
     return found
+
+
+def _counted(
+    batches: Iterable[Mapping[str, Any]], num_images: int, report: Callable[[str], None]
+) -> Iterator[Mapping[str, Any]]:
+    """The batches; each is reported when the next one is asked for."""
+    count, done = make_counter(report, num_images, "images"), 0
+    for batch in batches:
+        yield batch
+        done += int((batch["image_id"] >= 0).sum())
+        count(done)
 
 
 def _prefixed(report: Callable[[str], None], prefix: str) -> Callable[[str], None]:

@@ -22,6 +22,7 @@ from tvdim_jax.experiment.encoders import make_encoders
 from tvdim_jax.experiment.evaluation import evaluate
 from tvdim_jax.experiment.inference import open_trained
 from tvdim_jax.experiment.model import Model
+from tvdim_jax.experiment.progress import now_and_then
 from tvdim_jax.experiment.tables import (
     TRAINED,
     UNTRAINED,
@@ -38,6 +39,7 @@ from tvdim_jax.train import metrics
 
 # What a finished run may be evaluated with: the rest went into its parameters.
 CHANGEABLE = ("eval.", "data.source", "data.path", "data.train_split", "data.num_threads")
+_LOG_SECONDS = 30  # between lines of progress, where they stay
 FINISHED = "run/finished"  # in metrics.jsonl
 
 
@@ -91,6 +93,7 @@ def evaluate_and_report(
         name: make_encoders(config, model, *trees)
         for name, trees in ((TRAINED, trained), (UNTRAINED, untrained))
     }
+    now = partial(_print_line, console)
     with console.status("evaluating") as status:
         found = evaluate(
             encoders,
@@ -100,7 +103,7 @@ def evaluate_and_report(
             tasks=tasks,
             ledger=ledger,
             with_pixels=True,
-            report=status.update if console.is_terminal else partial(_print_line, console),
+            report=status.update if console.is_terminal else now_and_then(now, _LOG_SECONDS),
         )
     ledger.flush()
     rows = {

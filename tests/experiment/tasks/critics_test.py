@@ -35,7 +35,7 @@ def test_critic_scores_equal_a_loop():
     def score(name, x, y):
         return critic.score(params[name], *critic.project(params[name], x[None], y[None])).item()
 
-    scores = critic_scores(config, params, images, reports)
+    scores = critic_scores(config, params, images, reports).tiles
     every = np.arange(3)
     wanted = {"local": np.zeros((3, 3)), "global": np.zeros((3, 3))}
     for i in range(3):
@@ -50,7 +50,30 @@ def test_critic_scores_equal_a_loop():
         np.testing.assert_allclose(scores[name](every, every), expected, rtol=1e-4, atol=1e-5)
     for weight, left in (("local", "global"), ("global", "local")):
         config = tiny_config(**LMI, **{f"objective__{weight}_weight": 0.0})
-        assert list(critic_scores(config, params, images, reports)) == [left]
+        assert list(critic_scores(config, params, images, reports).tiles) == [left]
+
+
+def test_a_tile_is_as_large_as_its_hidden_layer_allows():
+    """At the paper's sizes 32 x 32 pairs would make 64 x 12 hidden layers each, 3.2 GB."""
+
+    def zeros(*shape):
+        return np.broadcast_to(np.float32(0), shape)
+
+    blocks = {}
+    for name, hidden in (("small", "(8,6)"), ("paper", "(1024,512)")):
+        config = tiny_config(**LMI | {"model__critic_hidden": hidden})
+        critic = make_pair_critic("mlp", config.model.critic_hidden)
+        params = dict.fromkeys(("local", "global"), critic.init(np.zeros(2, np.uint32), 4, 4))
+        for num in (8, 2000):
+            images = {"global": zeros(num, 4), "local_map": zeros(num, 8, 8, 4)}
+            reports = Reports(zeros(num, 12, 4), np.ones((num, 12), bool))
+            blocks[name, num] = critic_scores(config, params, images, reports).block
+    assert blocks == {
+        ("small", 8): 1024,
+        ("small", 2000): 8,
+        ("paper", 8): 8,
+        ("paper", 2000): 8,
+    }
 
 
 def test_maps_are_the_scores_of_each_region():

@@ -133,4 +133,6 @@ def test_both_encoders_of_an_evaluation_train_and_say_who_they_are():
             tasks=("finetune",),
             report=lines.append,
         )
+    assert lines[0].startswith("training part: ")
+    lines = [line for line in lines if line.startswith("finetune, ")]
     assert lines[0].startswith("finetune, trained: step  1/20")

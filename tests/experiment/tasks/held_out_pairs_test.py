@@ -69,7 +69,7 @@ def test_lmi_pairs_images_with_whole_reports():
     assert len(pairs.x) == len(pairs.y) == 40  # no blank report, and none twice
     own = {kind: each[:40] for kind, each in features.items()}
     reports = encode_reports(context, said)
-    scores = critic_scores(config, params, own, reports)["sum"]
+    scores = critic_scores(config, params, own, reports).tiles["sum"]
     every = np.arange(40)
     found = pairs.score(every, every[::-1])
     assert found.shape == (40, 40)

@@ -7,6 +7,7 @@ from tests.reference.label_table import ENCODERS, TOKENIZER, Table, numbers
 from tests.reference.tiny_run import tiny_config
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.tasks import Context, Images, retrieval
+from tvdim_jax.experiment.tasks.critics import CriticScores
 from tvdim_jax.experiment.tasks.retrieval import RETRIEVAL, score_retrieval
 
 
@@ -63,7 +64,8 @@ def test_reports_by_the_scores_of_a_critic(monkeypatch):
     def of_table(config, critics, images, reports):
         assert critics == {"local": "weights"}
         levels = images["local_map"][:, 0, 0, 0]
-        return {"local": lambda i, j: -np.abs(levels[i][:, None] - 2.0 * j[None, :])}
+        tiles = {"local": lambda i, j: -np.abs(levels[i][:, None] - 2.0 * j[None, :])}
+        return CriticScores(tiles, 5)
 
     def encode(context, texts):
         asked.extend(texts)
@@ -75,9 +77,14 @@ def test_reports_by_the_scores_of_a_critic(monkeypatch):
     config = tiny_config(objective__name="lmi")
     splits, nothing = Splits(Table(1), Reports(24)), Images(np.arange(0), {})
     encoders = ENCODERS._replace(critics={"local": "weights"})
-    context = Context(config, splits, nothing, images, encoders, TOKENIZER)
+    lines = []
+    context = Context(config, splits, nothing, images, encoders, TOKENIZER, lines.append)
     assert RETRIEVAL.missing(config, splits) is None
     result = RETRIEVAL.run(context).result
+    # 12 images and 11 reports in blocks of 5: 9 tiles, 3 of them with partners.
+    assert [line.split("  ")[0] for line in lines] == [
+        f"local critic: {done} of 12 tiles" for done in range(1, 13)
+    ]
     assert asked[3] == ["this is 0 6"]
     assert (result["num_images"], result["num_texts"]) == (12, 11)
     assert result["metrics"]["image_to_text_R@1"] == 1.0

@@ -37,7 +37,7 @@ class Context(NamedTuple):
       test: what it is scored on.
       encoders: for features of texts and for critics; None for features that no encoder made.
       tokenizer: of the run; None without text.
-      report: gets a line of progress now and then, from tasks that take long.
+      report: gets lines of progress, from tasks that take long.
     """
 
     config: ConfigDict

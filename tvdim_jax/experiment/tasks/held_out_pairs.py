@@ -15,7 +15,6 @@ from tvdim_jax.evals.score_tiles import ScoreTile
 from tvdim_jax.experiment.encoders import GLOBAL, Encoders, comparable, text_batches
 from tvdim_jax.experiment.tasks.base import Context, Images
 from tvdim_jax.experiment.tasks.critics import critic_scores, encode_reports
-from tvdim_jax.experiment.tasks.retrieval import TILE
 from tvdim_jax.objectives.temperature import bounded_temperature
 
 
@@ -84,10 +83,10 @@ def _images_and_reports(context: Context, images: Images, source: Source) -> Hel
     y = np.where(reports.said[:, :, None], reports.sentences, 0).sum(axis=1) / num_said
     features = {kind: each[kept] for kind, each in images.features.items()}
     critics = context.encoders.critics if context.encoders else {}
-    scores = critic_scores(context.config, critics, features, reports)
+    scores, block = critic_scores(context.config, critics, features, reports)
     name = "sum" if "sum" in scores else next(iter(scores))
     said_of = "critics, their sum" if name == "sum" else f"{name} critic"
-    return HeldOutPairs(features[GLOBAL], y, _in_tiles(scores[name]), f"trained {said_of}")
+    return HeldOutPairs(features[GLOBAL], y, _in_tiles(scores[name], block), f"trained {said_of}")
 
 
 def _first_of_each(texts: Sequence[Any]) -> list[int]:
@@ -96,12 +95,12 @@ def _first_of_each(texts: Sequence[Any]) -> list[int]:
     return sorted(first.values())
 
 
-def _in_tiles(score: ScoreTile) -> ScoreTile:
-    """The same scores in tiles of TILE, whose memory is small."""
+def _in_tiles(score: ScoreTile, block: int) -> ScoreTile:
+    """The same scores in tiles of `block` images and texts, whose memory is small."""
 
     def scores(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        rows = (i[start : start + TILE] for start in range(0, len(i), TILE))
-        columns = [j[start : start + TILE] for start in range(0, len(j), TILE)]
+        rows = (i[start : start + block] for start in range(0, len(i), block))
+        columns = [j[start : start + block] for start in range(0, len(j), block)]
         return np.block([[np.asarray(score(row, column)) for column in columns] for row in rows])
 
     return scores

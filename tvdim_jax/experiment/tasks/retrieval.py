@@ -1,5 +1,9 @@
 """Images and texts that find each other."""
 
+import itertools
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -8,8 +12,10 @@ from tvdim_jax.data.eval_batches import caption_table
 from tvdim_jax.data.reports import report_sentences
 from tvdim_jax.evals import retrieval
 from tvdim_jax.evals.features import extract
+from tvdim_jax.evals.score_tiles import ScoreTile
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import EMBEDDING, GLOBAL, LOCAL_MAP, comparable, text_batches
+from tvdim_jax.experiment.progress import make_counter
 from tvdim_jax.experiment.tasks.base import (
     Context,
     Images,
@@ -19,8 +25,6 @@ from tvdim_jax.experiment.tasks.base import (
     first_rows,
 )
 from tvdim_jax.experiment.tasks.critics import critic_scores, encode_reports
-
-TILE = 32  # images and reports of a tile of scores: the critic has a hidden layer on each pair
 
 
 def score_retrieval(
@@ -69,9 +73,15 @@ def score_by_critics(context: Context) -> Result:
         raise ValueError(f"no report of {source.name} has a sentence; leave retrieval out")
     reports = encode_reports(context, [said[row] for row in text_image])
     critics = context.encoders.critics if context.encoders else {}
+    tiles, block = critic_scores(config, critics, images.features, reports)
     found = {
-        name: retrieval.recall_at_k_by_scores(score, len(said), text_image, block_size=TILE)
-        for name, score in critic_scores(config, critics, images.features, reports).items()
+        name: retrieval.recall_at_k_by_scores(
+            _reported(score, block, text_image, len(said), _named(context.report, name)),
+            len(said),
+            text_image,
+            block_size=block,
+        )
+        for name, score in tiles.items()
     }
     return {
         "metrics": found["sum" if len(found) > 1 else next(iter(found))],
@@ -81,6 +91,32 @@ def score_by_critics(context: Context) -> Result:
         "details": found,
         "note": "recall of images and whole reports by the scores of the critics",
     }
+
+
+def _named(report: Callable[[str], None], name: str) -> Callable[[str], None]:
+    return lambda line: report(f"{name} critic: {line}")
+
+
+def _reported(
+    score: ScoreTile,
+    block: int,
+    text_image: np.ndarray,
+    num_images: int,
+    report: Callable[[str], None],
+) -> ScoreTile:
+    """The same scores; each tile is reported. Tiles with partners are asked for twice."""
+    num_texts = len(text_image)
+    of_texts = np.arange(num_texts) // min(block, num_texts)
+    with_partners = set(zip(text_image // min(block, num_images), of_texts, strict=True))
+    total = -(-num_images // block) * -(-num_texts // block) + len(with_partners)
+    count, asked = make_counter(report, total, "tiles"), itertools.count(1)
+
+    def reported(i: np.ndarray, j: np.ndarray) -> Any:
+        tile = np.asarray(score(i, j))
+        count(next(asked))
+        return tile
+
+    return reported
 
 
 def _first_of_study(context: Context) -> Images:
