@@ -85,6 +85,22 @@ def test_ambiguous_labels_are_masked_in_both_parts():
     assert unmasked.value < linear_probe.evaluate(*clean).value
 
 
+def test_groups_are_held_out_as_a_whole():
+    """40 patients of six alike images: known ones are recognised, others tell nothing."""
+    rng = np.random.default_rng(0)
+    patient = np.repeat(rng.permutation(40), 6)
+    features = rng.normal(size=(40, 64))[patient] + 0.1 * rng.normal(size=(240, 64))
+    train = LabelledFeatures(features.astype(np.float32), rng.integers(0, 2, 40)[patient])
+    by_row = linear_probe.evaluate(train, train)
+    by_patient = linear_probe.evaluate(train, train, group_id=patient)
+    assert by_row.validation_score > 0.95
+    assert by_patient.validation_score < 0.8
+    assert by_row.num_validation == by_patient.num_validation == 48
+    assert linear_probe.evaluate(train, train, group_id=np.arange(240) * 3) == by_row
+    with pytest.raises(ValueError, match=r"needs 2 training groups of rows, .* got 1; label more"):
+        linear_probe.evaluate(train, train, group_id=np.zeros(240, int))
+
+
 def test_too_few_rows():
     one = noisy(1, 0)
     with pytest.raises(ValueError, match="needs 2 training rows to hold one out, got 1"):

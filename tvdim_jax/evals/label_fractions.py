@@ -56,7 +56,7 @@ def evaluate(
       train: what the subsets are drawn from.
       test: labels of the same kind and classes.
       fractions: shares in (0, 1].
-      group_id: see `nested_subsets`.
+      group_id: see `nested_subsets` and `linear_probe.evaluate`.
       seed: of the draw and of the probe's validation split.
 
     Returns:
@@ -71,8 +71,11 @@ def evaluate(
     subsets = nested_subsets(train, fractions=fractions, group_id=group_id, seed=seed)
     fitted, failed = {}, {}
     for fraction, rows in subsets.items():
+        groups = None if group_id is None else group_id[rows]
         try:
-            fitted[fraction] = linear_probe.predict(take_rows(train, rows), test, seed=seed)
+            fitted[fraction] = linear_probe.predict(
+                take_rows(train, rows), test, group_id=groups, seed=seed
+            )
         except ValueError as error:
             failed[fraction] = (
                 f"label fraction {fraction:g}, {rows.size} of {train.labels.shape[0]} rows: {error}"

@@ -2,7 +2,8 @@
 
 Protocol, the same for every encoder and baseline: features standardised by the mean and standard
 deviation of the rows they are fitted on; full-batch L-BFGS; the penalty chosen on a seeded random
-split of the training part; a refit on the whole training part; one look at the test part.
+split of the training part, by whole groups where they are given; a refit on the whole training
+part; one look at the test part.
 """
 
 from collections.abc import Sequence
@@ -65,6 +66,7 @@ def evaluate(
     *,
     penalties: Sequence[float] = PENALTIES,
     validation_share: float = 0.2,
+    group_id: np.ndarray | None = None,
     seed: int = 0,
 ) -> ProbeResult:
     """Fits a probe on `train` and scores it on `test`.
@@ -73,18 +75,26 @@ def evaluate(
       train: at least 2 rows.
       test: labels of the same kind and classes.
       penalties: L2 penalties to choose from, > 0; of equal scores the strongest wins.
-      validation_share: share of the training rows held out for the choice, in (0, 1).
+      validation_share: share of the training rows, or of their groups, held out for the choice, in
+        (0, 1).
+      group_id: int `[n]`, equal = rows on one side of the split, such as the images of a patient,
+        who would else be recognised; None = every row by itself.
       seed: of the random split.
 
     Returns:
       The score and the protocol.
 
     Raises:
-      ValueError: parts that do not fit together, or too few rows to split.
+      ValueError: parts that do not fit together, or too few rows or groups to split.
     """
-    return predict(train, test, penalties=penalties, validation_share=validation_share, seed=seed)[
-        0
-    ]
+    return predict(
+        train,
+        test,
+        penalties=penalties,
+        validation_share=validation_share,
+        group_id=group_id,
+        seed=seed,
+    )[0]
 
 
 def predict(
@@ -93,6 +103,7 @@ def predict(
     *,
     penalties: Sequence[float] = PENALTIES,
     validation_share: float = 0.2,
+    group_id: np.ndarray | None = None,
     seed: int = 0,
 ) -> tuple[ProbeResult, np.ndarray]:
     """`evaluate`, and what the probe says of every row of `test`, for scores of another kind.
@@ -105,7 +116,8 @@ def predict(
     """
     num_classes = check_pair(train, test)
     penalties = tuple(sorted((float(penalty) for penalty in penalties), reverse=True))
-    held_out = _held_out_rows(train.features.shape[0], validation_share, seed)
+    groups = np.arange(train.features.shape[0]) if group_id is None else group_id
+    held_out = _held_out_rows(groups, validation_share, seed)
     fits, scores = _sweep(train, held_out, num_classes, penalties)
     best = int(np.argmax(scores))
 
@@ -134,17 +146,18 @@ def predict(
     return result, logits
 
 
-def _held_out_rows(num_rows: int, share: float, seed: int) -> np.ndarray:
-    """The validation split as bool `[num_rows]`; at least one row on either side."""
-    if num_rows < 2:
+def _held_out_rows(group_id: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """The validation split as bool `[n]`; at least one group on either side."""
+    groups, group = np.unique(group_id, return_inverse=True)
+    if groups.size < 2:
+        wanted = "rows" if group_id.size < 2 else "groups of rows, such as patients,"
         raise ValueError(
-            f"a linear probe needs 2 training rows to hold one out, got {num_rows}; "
+            f"a linear probe needs 2 training {wanted} to hold one out, got {groups.size}; "
             "label more examples"
         )
-    num_held_out = min(max(1, round(share * num_rows)), num_rows - 1)
-    held_out = np.zeros(num_rows, dtype=bool)
-    held_out[np.random.default_rng(seed).permutation(num_rows)[:num_held_out]] = True
-    return held_out
+    num_held_out = min(max(1, round(share * groups.size)), groups.size - 1)
+    drawn = np.random.default_rng(seed).permutation(groups.size)[:num_held_out]
+    return np.isin(group, drawn)
 
 
 def _sweep(

@@ -5,8 +5,9 @@ import pytest
 
 from tests.reference.label_table import Findings, Table, halves
 from tests.reference.tiny_run import tiny_config
+from tvdim_jax.evals import linear_probe
 from tvdim_jax.experiment.data import Splits
-from tvdim_jax.experiment.tasks import Context, Images
+from tvdim_jax.experiment.tasks import TASK_OF, Context, Images
 from tvdim_jax.experiment.tasks.findings import FINDINGS, is_one_class, marks_matrix
 from tvdim_jax.experiment.tasks.label_fractions import LABEL_FRACTIONS
 
@@ -123,6 +124,26 @@ def test_the_policy_is_looked_at_before_an_image_is_read():
         assert LABEL_FRACTIONS.missing(tiny_config(**words), splits) is None
     splits.train.marks[:, 0], splits.test.marks[:, 1] = 0, 0  # of no finding in both parts
     assert "both positive and negative" in FINDINGS.missing(tiny_config(), splits)
+
+
+def test_every_probe_holds_out_whole_subjects(monkeypatch, tmp_path):
+    table = tmp_path / "grades.csv"
+    rows = [f"{row}.jpg,{row % 3}" for row in range(300)]
+    table.write_text("\n".join(["image,grade", *rows]))
+    fit, seen = linear_probe.predict, []
+
+    def noting(train, test, **options):
+        seen.append(options["group_id"])
+        return fit(train, test, **options)
+
+    monkeypatch.setattr(linear_probe, "predict", noting)
+    for task in ("findings", "linear_probe", "ordinal", "label_fractions"):
+        TASK_OF[task].run(context(3.0, eval__grades_path=table))
+    subjects = np.arange(300) // 4
+    for groups in (*seen[:3], seen[-1]):
+        np.testing.assert_array_equal(groups, subjects)
+    smaller = np.unique(seen[-2], return_counts=True)  # of a label fraction
+    assert set(smaller[1]) == {4}
 
 
 def test_marks():

@@ -28,6 +28,7 @@ from tvdim_jax.experiment.tasks.base import (
     Result,
     Task,
     first_rows,
+    group_ids,
     limits,
     metric_name,
 )
@@ -113,13 +114,17 @@ def _findings(context: Context) -> Outcome:
     rows = context.train.rows.tolist(), context.test.rows.tolist()
     names, fitted_marks, marks = findings_of(context.splits, *rows)
     policy = policy_of(context.config, context.splits.test)
+    options = {
+        "group_id": group_ids(context.splits.train, rows[0]),
+        "seed": context.config.seed,
+    }
     result: Result = {"metrics": {}, "details": {}}
     examples = {}
     for kind in (kind for kind in (GLOBAL, LOCAL_MEAN) if kind in context.test.features):
         fitted = with_policy(context.train.features[kind], fitted_marks, policy)
         scored = with_policy(context.test.features[kind], marks, policy)
         try:
-            probe, logits = linear_probe.predict(fitted, scored, seed=context.config.seed)
+            probe, logits = linear_probe.predict(fitted, scored, **options)
         except ValueError as error:
             raise ValueError(f"findings, {policy_text(policy)}: {error}") from error
         found = score_findings(

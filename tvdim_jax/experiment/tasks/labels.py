@@ -17,6 +17,7 @@ from tvdim_jax.experiment.tasks.base import (
     Outcome,
     Task,
     first_rows,
+    group_ids,
     limits,
     record,
 )
@@ -69,7 +70,10 @@ def missing_labels(config: ConfigDict, splits: Splits) -> str | None:
 
 def _linear_probe(context: Context) -> Outcome:
     fitted, scored = labelled_parts(context.train, context.test, context.splits)
-    probe, logits = linear_probe.predict(fitted, scored, seed=context.config.seed)
+    group_id = group_ids(context.splits.train, context.train.rows.tolist())
+    probe, logits = linear_probe.predict(
+        fitted, scored, group_id=group_id, seed=context.config.seed
+    )
     result, rows = record(probe._asdict()), context.test.rows
     if scored.labels.ndim == 1:
         right = (logits.argmax(axis=1) == scored.labels)[:, None]

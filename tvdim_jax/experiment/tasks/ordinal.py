@@ -18,6 +18,7 @@ from tvdim_jax.experiment.tasks.base import (
     Outcome,
     Result,
     Task,
+    group_ids,
     metric_name,
 )
 
@@ -45,12 +46,15 @@ def _ordinal(context: Context) -> Outcome:
             (context.train, context.test), map(grades.of, context.splits), strict=True
         )
     )
+    group_id = group_ids(context.splits.train, context.train.rows.tolist())
     result: Result = {"metrics": {}, "details": {}}
     examples = {}
     for kind in (kind for kind in (GLOBAL, LOCAL_MEAN) if kind in context.test.features):
         fitted = LabelledFeatures(context.train.features[kind], fitted_labels)
         scored = LabelledFeatures(context.test.features[kind], labels)
-        probe, logits = linear_probe.predict(fitted, scored, seed=context.config.seed)
+        probe, logits = linear_probe.predict(
+            fitted, scored, group_id=group_id, seed=context.config.seed
+        )
         probabilities = special.softmax(logits.astype(np.float64), axis=1)
         found = ordinal.evaluate(probabilities, labels)
         result["metrics"][metric_name(kind, found.metric)] = found.value
