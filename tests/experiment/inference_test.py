@@ -170,6 +170,27 @@ def test_a_run_without_text_encodes_images_only(images):
     assert trained.encode_image(images[:2]).shape == (2, 32)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective__name": "lmi", "objective__local_weight": 0.0},
+        {"objective__scales": "(5,)"},
+    ],
+)
+def test_places_that_no_objective_scored_are_refused(changes, images, tiny_run):
+    """Their critic or map is that of the initialisation."""
+    run = open_trained(tiny_run[0])
+    params = {**run.params, "critics": {"local": None, "global": None}}
+    config = tiny_config(**changes)
+    trained = TrainedModel(run._replace(config=config, params=params))
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        trained.local_scores(images[0], "a red circle")
+    assert str(error.value) == (
+        "this run trained no local scores: objective.local_weight is 0, or objective.scales lacks "
+        "7; train one with both"
+    )
+
+
 def test_a_moved_run_loads(model, images, tiny_run, tmp_path):
     shutil.copytree(tiny_run[0], tmp_path / "elsewhere")
     run = open_trained(tmp_path / "elsewhere")

@@ -87,6 +87,14 @@ def local_map_height(config: ConfigDict) -> int:
     return config.objective.region_map if uses_sentences(config) else _COSINE_MAP
 
 
+def trains_local_scores(config: ConfigDict) -> bool:
+    """Whether the objective scores texts with the regions of the local map of evaluations."""
+    objective = config.objective
+    if uses_sentences(config):
+        return bool(objective.local_weight > 0)
+    return objective.name == "tvdim" and local_map_height(config) in objective.scales
+
+
 def comparable(features: Mapping[str, Any]) -> Any:
     """Of the kinds of image features the one that meets texts by cosine."""
     return features[EMBEDDING] if EMBEDDING in features else features[GLOBAL]

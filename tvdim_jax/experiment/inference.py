@@ -17,7 +17,12 @@ from tvdim_jax.data.squares import grey_square
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.evals.features import extract
 from tvdim_jax.experiment import run_folder
-from tvdim_jax.experiment.encoders import comparable, make_encoders, text_batches
+from tvdim_jax.experiment.encoders import (
+    comparable,
+    make_encoders,
+    text_batches,
+    trains_local_scores,
+)
 from tvdim_jax.experiment.model import Model, make_model
 from tvdim_jax.experiment.views import make_plain_view
 from tvdim_jax.train.checkpoint import restore_part
@@ -50,6 +55,7 @@ class TrainedModel:
         self._size, self._grey = run.config.data.image_size, reads_grey(run.config)
         self._tokenizer = run.tokenizer
         self._compares_whole = uses_pair_nets(run.config)
+        self._scores_places = trains_local_scores(run.config)
         trees = (run.params, run.variables)
         self._encoders = make_encoders(run.config, run.model, *trees)
         view = make_plain_view(run.config.augment, run.config.model.image_size)
@@ -115,12 +121,18 @@ class TrainedModel:
           of lmi, scores of its local critic on the regions, which have no bounds.
 
         Raises:
-          ValueError: a run of clip or srcl, which trains no scores of places.
+          ValueError: a run that trained no scores of places: of clip or srcl, of lmi without the
+            local term, of tvdim without the map or the text.
         """
         if self._compares_whole:
             raise ValueError(
                 "this run compares whole images with whole texts and has no local scores; train "
                 "one with objective.name='tvdim' or 'lmi'"
+            )
+        if self._encoders.text is not None and not self._scores_places:
+            raise ValueError(
+                "this run trained no local scores: objective.local_weight is 0, or "
+                "objective.scales lacks 7; train one with both"
             )
         maps = self._features(self._stored([image])).local_features
         return self._score_map(maps, self.encode_text([text]))

@@ -7,7 +7,7 @@ from tvdim_jax.config import uses_sentences, uses_text
 from tvdim_jax.data.sources.base import KnowsBoxes
 from tvdim_jax.evals.pointing import centre_hits, chance_hits, pointing_hits
 from tvdim_jax.experiment.data import Splits
-from tvdim_jax.experiment.encoders import LOCAL_MAP, local_map_height
+from tvdim_jax.experiment.encoders import LOCAL_MAP, local_map_height, trains_local_scores
 from tvdim_jax.experiment.tasks.base import Context, Examples, Outcome, Task
 from tvdim_jax.experiment.tasks.critics import critic_maps, encode_reports
 from tvdim_jax.models.image.amdim import AMDIMEncoder
@@ -56,13 +56,8 @@ def _missing(config: ConfigDict, splits: Splits) -> str | None:
         return f"{splits.test.name} does not say where its objects are"
     if not uses_text(config):
         return "the run has no text encoder"
-    objective = config.objective
-    height = local_map_height(config)
-    if uses_sentences(config):
-        trained = objective.local_weight > 0
-    else:
-        trained = objective.name == "tvdim" and height in objective.scales
-    if not trained:
+    if not trains_local_scores(config):
+        height = local_map_height(config)
         return f"the run trained no scores of texts with the map of {height} x {height} regions"
     if config.augment in _CROPPED:
         return f"the evaluation views of augment {config.augment!r} cut the border off"
