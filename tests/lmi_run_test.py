@@ -112,7 +112,8 @@ def test_a_tree_like_that_of_mimic_cxr(tmp_path, capsys):
     assert "pointing: not scored, as mimic_cxr does not say where its objects are" in printed
     assert "ordinal: not scored, as config.eval.grades_path names no table" in printed
     record = json.loads((run / "evals" / "findings_mimic_cxr_test.json").read_text())
-    assert record["metrics"].keys() == {"mean_auc", "local_mean_auc"}
+    means = {"mean_auc", "mean_auc_lmi_nine"}
+    assert record["metrics"].keys() == means | {f"local_{name}" for name in means}
     # The blobs of the findings are bright: pixels tell them.
     aucs = record["baselines"]["raw pixels"]["details"]["global"]
     assert np.mean([aucs[name] for name in FINDINGS]) > 0.9

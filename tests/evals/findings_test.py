@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from tvdim_jax.evals.findings import findings_table, score_findings
+from tvdim_jax.data.sources.mimic_tables import LABEL_NAMES
+from tvdim_jax.evals.findings import LMI_FINDINGS, findings_table, lmi_mean, score_findings
 from tvdim_jax.evals.label_policy import LabelPolicy
 
 NAMES = ["Edema", "Pleural Effusion", "Fracture"]
@@ -92,3 +93,16 @@ def test_errors():
         ValueError, match=r"got 3 findings, none .* policy: uncertain labels masked"
     ):
         score_findings(np.ones((6, 3)), np.full((6, 3), -1), NAMES, policy=policy)
+
+
+def test_the_mean_of_the_nine_of_lmi_leaves_out_other_names_and_what_was_skipped():
+    names = ["Edema", "No Finding", "Pneumonia", "Atelectasis"]
+    labels = np.arange(8)[:, None] >= np.array([4, 2, 5, 8])  # of atelectasis no positive
+    scores = np.random.default_rng(0).normal(size=(8, 4))
+    found = score_findings(scores, labels.astype(int), names, policy=LabelPolicy())
+    assert lmi_mean(found) == ((found.aucs["Edema"] + found.aucs["Pneumonia"]) / 2, 2)
+    assert len(LMI_FINDINGS) == len(set(LMI_FINDINGS) & set(LABEL_NAMES)) == 9
+    lone = score_findings(
+        scores[:, 1:2], labels[:, 1:2].astype(int), names[1:2], policy=LabelPolicy()
+    )
+    assert lmi_mean(lone) is None

@@ -4,6 +4,7 @@ import io
 
 from rich.console import Console
 
+from tvdim_jax.data.sources.mimic_tables import LABEL_NAMES
 from tvdim_jax.experiment.tables import (
     comparison_table,
     details_table,
@@ -108,18 +109,49 @@ def test_tables_of_nothing():
     assert details_table({"trained": {"knn": probe(0.5)}}, "x") is None
 
 
-def test_the_details_of_all_features_fit_into_80_columns():
-    name = "Enlarged Cardiomediastinum"
-    counts = {name: {"positive": 100, "negative": 1000, "masked": 2000}}
-    result = findings(0.75, counts=counts) | {"details": {"global": {name: 1.0}}}
-    features = ["trained", "random initialisation", "raw pixels", "pixels + gradients"]
+FEATURES = ("trained", "random initialisation", "raw pixels", "pixels + gradients")
+
+
+def narrow(table):
+    """The table in a terminal of 80 columns."""
     console = Console(file=io.StringIO(), width=80)
-    console.print(details_table({each: {"findings": result} for each in features}, "x"))
+    console.print(table)
     text = console.file.getvalue()
     assert "…" not in text
-    assert " ".join(text.split()[-8:]).endswith(
-        "Enlarged Cardiomediastinum 100.0 100.0 100.0 100.0 100/1000"
+    return text
+
+
+def test_the_details_of_all_features_fit_into_80_columns():
+    counts = {name: {"positive": 1000, "negative": 12000, "masked": 2000} for name in LABEL_NAMES}
+    result = findings(0.75, counts=counts) | {"details": {"global": dict.fromkeys(LABEL_NAMES, 1)}}
+    lines = narrow(details_table({each: {"findings": result} for each in FEATURES}, "x")).split(
+        "\n"
     )
+    assert lines[2].split() == ["un-", "raw", "pixels", "+"]
+    assert lines[3].split() == ["trained", "trained", "pixels", "grad.", "pos/neg"]
+    for name in LABEL_NAMES:
+        (line,) = (line for line in lines if line.strip().startswith(f"{name} "))
+        assert line.split()[-5:] == [*["100.0"] * 4, "1000/12000"]
+
+
+def test_many_tasks_fit_into_80_columns():
+    both = {"metrics": {"mean_auc": 0.5, "mAP": 0.25}}
+    own = {"linear_probe": both, "knn": probe(0.5), "retrieval": RETRIEVAL}
+    text = narrow(results_table(dict.fromkeys(FEATURES, own), "photos"))
+    assert {"linear", "probe", "mAP", "knn", "R@10"} <= set(text.split())
+
+
+def test_differences_of_runs_with_long_names_fit_into_80_columns():
+    each = {"first": 0.8, "second": 0.7, "difference": -0.1, "low": -0.125, "high": 0.2}
+    found = {"findings": {"local_mean": dict.fromkeys(LABEL_NAMES, each)}}
+    names = "mimic_cxr_lmi_local_seed_0", "mimic_cxr_lmi_global_only_seed_0"
+    lines = narrow(comparison_table(found, names)).split("\n")
+    (line,) = (line for line in lines if "Enlarged" in line)
+    assert line.split()[2:] == ["80.0", "70.0", "-10.0", "-12.5", "to", "+20.0"]
+    rule = next(place for place, line in enumerate(lines) if "──" in line)
+    blank = max(place for place in range(rule) if not lines[place].strip())
+    heads = "".join(lines[blank:rule]).replace(" ", "")
+    assert sorted(heads) == sorted("".join([*names, "difference", "interval"]))
 
 
 def test_differences():

@@ -14,6 +14,12 @@ from tvdim_jax.evals.label_policy import (
     policy_text,
 )
 
+# The nine of the authors of LMI (github.com/RayRuizhiLiao/resnet_chestxray).
+LMI_FINDINGS = (
+    *("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Lung Opacity"),
+    *("Pleural Effusion", "Pneumonia", "Pneumothorax", "Support Devices"),
+)
+
 
 class FindingsResult(NamedTuple):
     """What was measured and by which protocol; `_asdict()` is JSON.
@@ -98,6 +104,13 @@ def score_findings(
         num_test=marks.shape[0],
         findings_skipped=tuple(np.asarray(names)[skipped].tolist()),
     )
+
+
+def lmi_mean(result: FindingsResult) -> tuple[float, int] | None:
+    """Mean AUC over those of LMI_FINDINGS that were scored, and how many; None where none was."""
+    aucs = [result.aucs.get(name) for name in LMI_FINDINGS]
+    scored = [auc for auc in aucs if auc is not None]
+    return (float(np.mean(scored)), len(scored)) if scored else None
 
 
 def findings_table(result: FindingsResult) -> str:

@@ -16,7 +16,8 @@ _HEADINGS = {
     "raw pixels": "raw\npixels",
     "pixels + gradients": "pixels +\ngrad.",
 }
-_COUNTS = ("positive", "negative")
+_COUNTS = {"positive": "pos", "negative": "neg"}
+_NAME_WIDTH = 15  # of a run, so that 80 columns hold the longest finding of MIMIC-CXR, too
 
 
 def results_table(rows: Rows, set_name: str) -> Table | None:
@@ -38,7 +39,7 @@ def results_table(rows: Rows, set_name: str) -> Table | None:
     table.add_column("features", no_wrap=True)
     for task, name in columns:
         heading = name.rsplit("_", 1) if task == "retrieval" else (task, name)
-        table.add_column("\n".join(heading).replace("_", " "), justify="right", no_wrap=True)
+        table.add_column("\n".join(heading).replace("_", " "), justify="right")
     for features, results in rows.items():
         found = [results.get(task, {}).get("metrics", {}).get(name) for task, name in columns]
         table.add_row(features, *map(_percent, found))
@@ -63,7 +64,7 @@ def details_table(rows: Rows, set_name: str) -> Table | None:
     for features in rows:
         table.add_column(_HEADINGS.get(features, features), justify="right")
     if counted:
-        table.add_column("/\n".join(_COUNTS), justify="right")
+        table.add_column("/".join(_COUNTS.values()), justify="right", no_wrap=True)
     for task in tasks:
         for cells in _sections(rows, task):
             table.add_row(*cells)
@@ -129,8 +130,11 @@ def comparison_table(
 ) -> Table:
     """Task -> part -> what was scored -> BootstrapResult as a dict, of runs of two names."""
     table = _new_table(f"{names[0]} against {names[1]}, percent; paired bootstrap, 95 % interval")
-    for heading in ("", *names, "difference", "interval"):
-        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold", max_width=_NAME_WIDTH)
+    for heading in ("difference", "interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for task, parts in differences.items():
         for part, found in parts.items():
             table.add_row(f"{task}, {part}".replace("_", " "))

@@ -39,6 +39,20 @@ def test_a_planted_signal_is_found_and_noise_is_not():
     assert list(outcome.examples) == ["global", "local_mean"]
 
 
+def test_on_mimic_cxr_the_mean_of_the_authors_findings_stands_beside_that_of_all():
+    """Of theirs the set has Edema and Pneumonia; a fracture is none of them."""
+    result = FINDINGS.run(context(3.0, local_signal=1.0, data__source="mimic_cxr")).result
+    for kind, name in (("global", ""), ("local_mean", "local_")):
+        row = result["details"][kind]
+        mean = (row["Edema"] + row["Pneumonia"]) / 2
+        assert row["mean of LMI's nine"] == pytest.approx(mean)
+        assert result["metrics"][f"{name}mean_auc_lmi_nine"] == pytest.approx(mean)
+    assert result["note"].endswith("; only 2 of LMI's nine findings could be scored")
+    elsewhere = FINDINGS.run(context(3.0)).result
+    assert elsewhere["metrics"].keys() == {"mean_auc"}
+    assert list(elsewhere["details"]["global"]) == [*Findings.NAMES, "mean"]
+
+
 @pytest.mark.parametrize(
     ("uncertain", "unmentioned", "text"),
     [

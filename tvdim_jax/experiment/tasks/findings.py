@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from tvdim_jax.data.eval_batches import class_names
 from tvdim_jax.data.sources.base import KnowsUnmentioned, Source
 from tvdim_jax.evals import linear_probe
-from tvdim_jax.evals.findings import FindingsResult, score_findings
+from tvdim_jax.evals.findings import LMI_FINDINGS, FindingsResult, lmi_mean, score_findings
 from tvdim_jax.evals.label_policy import (
     NEGATIVE,
     POSITIVE,
@@ -33,6 +33,8 @@ from tvdim_jax.experiment.tasks.base import (
     metric_name,
 )
 from tvdim_jax.experiment.tasks.labels import missing_labels
+
+_LMI_MEAN = "mean_auc_lmi_nine"
 
 
 def policy_of(config: ConfigDict, source: Source) -> LabelPolicy:
@@ -130,15 +132,31 @@ def _findings(context: Context) -> Outcome:
         found = score_findings(
             logits, marks, names, policy=policy, classes_skipped=one_sided_classes(fitted)
         )
-        result["metrics"][metric_name(kind, found.metric)] = found.value
-        result["details"][kind] = {**found.aucs, "mean": found.value}
+        means = means_of(context.config, found)
+        for name, value in means.items():
+            result["metrics"][metric_name(kind, name)] = value
+        result["details"][kind] = {**found.aucs, **rows_of_means(means)}
         result[kind] = {**found._asdict(), "probe": probe._asdict()}
         known = scored.labels, np.asarray(scored.where)
         examples[kind] = examples_of(context.test.rows, logits, known, found)
-    return Outcome(result | counts_and_note(found), examples)
+    return Outcome(result | counts_and_note(context.config, found), examples)
 
 
-def counts_and_note(found: FindingsResult) -> Result:
+def means_of(config: ConfigDict, found: FindingsResult) -> dict[str, float]:
+    """The mean AUC by its metric's name, on MIMIC-CXR also that of the LMI authors' findings."""
+    means = {found.metric: found.value}
+    if config.data.source == "mimic_cxr" and (of_lmi := lmi_mean(found)) is not None:
+        means[_LMI_MEAN] = of_lmi[0]
+    return means
+
+
+def rows_of_means(means: dict[str, float]) -> dict[str, float]:
+    """The same by the names of the table."""
+    names = {_LMI_MEAN: "mean of LMI's nine"}
+    return {names.get(name, "mean"): value for name, value in means.items()}
+
+
+def counts_and_note(config: ConfigDict, found: FindingsResult) -> Result:
     """What stands beside the AUROCs and below them."""
     columns = {
         "positive": found.num_positive,
@@ -146,12 +164,16 @@ def counts_and_note(found: FindingsResult) -> Result:
         "masked": found.num_masked,
     }
     policy = policy_text(LabelPolicy(found.uncertain, found.unmentioned))
+    note = f"AUROC; {policy}; {found.num_test:,} images"
+    of_lmi = lmi_mean(found)
+    if config.data.source == "mimic_cxr" and of_lmi is not None and of_lmi[1] < len(LMI_FINDINGS):
+        note += f"; only {of_lmi[1]} of LMI's nine findings could be scored"
     return {
         "counts": {
             name: {column: numbers[name] for column, numbers in columns.items()}
             for name in found.aucs
         },
-        "note": f"AUROC; {policy}; {found.num_test:,} images",
+        "note": note,
     }
 
 

@@ -19,7 +19,9 @@ from tvdim_jax.experiment.tasks.findings import (
     examples_of,
     findings_of,
     is_one_class,
+    means_of,
     policy_of,
+    rows_of_means,
     with_policy,
 )
 from tvdim_jax.experiment.tasks.labels import labelled_parts, missing_labels
@@ -80,10 +82,11 @@ def _findings(context: Context) -> Outcome:
         tuned.logits, marks, names, policy=policy, classes_skipped=one_sided_classes(fitted)
     )
     name = context.config.eval.finetune_protocol
-    beside = counts_and_note(found)
+    beside = counts_and_note(context.config, found)
+    means = means_of(context.config, found)
     result = {
-        "metrics": {found.metric: found.value},
-        "details": {name: {**found.aucs, "mean": found.value}},
+        "metrics": means,
+        "details": {name: {**found.aucs, **rows_of_means(means)}},
         **found._asdict(),
         **beside,
         "protocol": tuned.protocol._asdict(),
