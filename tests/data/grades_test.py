@@ -36,6 +36,22 @@ def test_grades_by_each_kind_of_name(tmp_path, text, wanted):
 
 
 @pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("study_id,grade\n1,3\n0,-1\n9,1\n", "1 of 2 rows"),
+        ("image,grade\np1/s0/d0,1\np1/s5/d11,0\nd4,2\n", "2 of 3 rows"),
+        ("dicom_id,grade\n17,3\n", "0 of 1 rows"),
+    ],
+)
+def test_how_many_rows_name_an_image(tmp_path, text, wanted):
+    """Of two sources; a row without a grade does not count, nor does one of two images twice."""
+    path = tmp_path / "grades.csv"
+    path.write_text(text, encoding="utf-8")
+    found = Grades(path).matched([Studies(6), Studies(12)])
+    assert found == f"{wanted} of the table matched an image"
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", r"grades.csv:1: got the columns \[\], wanted grade and one of study_id, dicom_id"),

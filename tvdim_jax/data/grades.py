@@ -6,6 +6,7 @@ name) or "image" (its whole name, Source.example_id). Further columns are ignore
 """
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
@@ -42,6 +43,12 @@ class Grades:
         """Row -> grade of the images of a source that have one, the rows increasing."""
         names = (self._name(source, row) for row in range(len(source)))
         return {row: self._grade[name] for row, name in enumerate(names) if name in self._grade}
+
+    def matched(self, sources: Iterable[Source]) -> str:
+        """How many of the graded rows name an image of some of the sources, in words."""
+        named = {self._name(source, row) for source in sources for row in range(len(source))}
+        found = len(named & self._grade.keys())
+        return f"{found:,} of {len(self._grade):,} rows of the table matched an image"
 
     def _name(self, source: Source, row: int) -> str:
         if self._id == "study_id":

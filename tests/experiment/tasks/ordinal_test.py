@@ -39,6 +39,7 @@ def test_grades_are_told_apart_by_signal_and_not_by_noise(config):
     local = result["details"]["local_mean"]
     assert list(local) == ["0v123", "01v23", "012v3", "mean"]
     assert "160 training and 60 test images" in result["note"]
+    assert result["note"].endswith("; 160 of 160 rows of the table matched an image of either part")
     examples = outcome.examples["local_mean"]
     assert examples.names == ("0v123", "01v23", "012v3")  # as the table has them
     for place, name in enumerate(("0v123", "01v23", "012v3")):
@@ -50,7 +51,8 @@ def test_what_is_missing(config, tmp_path):
     many, few = Table(40), Table(1)
     assert ORDINAL.missing(config, Splits(many, many)) is None
     assert ORDINAL.missing(config, Splits(many, few)) == (
-        f"{config.eval.grades_path} has not two grades for images of the test part of table"
+        f"{config.eval.grades_path} has not two grades for images of the test part of table; "
+        "26 of 160 rows of the table matched an image of either part"
     )
     assert ORDINAL.missing(tiny_config(), Splits(many, many)) == (
         "config.eval.grades_path names no table of grades (docs/lmi.md)"

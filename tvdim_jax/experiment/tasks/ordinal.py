@@ -32,9 +32,13 @@ def _missing(config: ConfigDict, splits: Splits) -> str | None:
     path = config.eval.grades_path
     if not path:
         return "config.eval.grades_path names no table of grades (docs/lmi.md)"
+    grades = Grades(path)
     for part, source in zip(("training", "test"), splits, strict=True):
-        if len(set(Grades(path).of(source).values())) < 2:
-            return f"{path} has not two grades for images of the {part} part of {source.name}"
+        if len(set(grades.of(source).values())) < 2:
+            return (
+                f"{path} has not two grades for images of the {part} part of {source.name}; "
+                f"{grades.matched(splits)} of either part"
+            )
     return None
 
 
@@ -66,6 +70,7 @@ def _ordinal(context: Context) -> Outcome:
         f"AUC of grades k and above against those below; {len(fitted_labels):,} training and "
         f"{found.num_test:,} test images, of grades 0, 1, ...: "
         + ", ".join(map(str, found.grade_counts))
+        + f"; {grades.matched(context.splits)} of either part"
     )
     return Outcome(result, examples)
 
