@@ -56,8 +56,7 @@ def make_lmi_objective(
 
         L_local = estimator of g(i, m) = pool_r f_local(v_ir, s_m), L_global of f_global(z_i, t_j)
 
-    Pairs of one study, equal reports, and an image whose own report says the sentence are nobody's
-    negatives.
+    Nobody's negatives: pairs of one study, equal reports, images whose report says the sentence.
 
     Args:
       critic: of both terms; their parameters are `params["critics"]["local"]` and `["global"]`.
