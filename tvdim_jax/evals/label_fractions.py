@@ -146,8 +146,8 @@ def nested_subsets(
         )
     of_rows = _values_shown(labelled)
     groups = np.arange(len(of_rows)) if group_id is None else group_id
-    group = np.unique(groups, return_inverse=True)[1]
-    shows = np.zeros((group.max() + 1, of_rows.shape[1]), bool)
+    names, group = np.unique(groups, return_inverse=True)
+    shows = np.zeros((len(names), of_rows.shape[1]), bool)
     np.logical_or.at(shows, group, of_rows)
     order = np.random.default_rng(seed).permutation(len(shows))
     front = _first_to_show_all(shows[order])

@@ -39,7 +39,8 @@ def missing_one_class(config: ConfigDict, splits: Splits) -> str | None:
 def _few_shot(context: Context) -> Outcome:
     parts = labelled_parts(context.train, context.test, context.splits)
     classes, counts = np.unique(parts[0].labels, return_counts=True)
-    shots = [k for k in SHOTS if k <= counts.min()]
+    fewest = min(counts.tolist())
+    shots = [k for k in SHOTS if k <= fewest]
     found = few_shot.evaluate(*parts, shots=shots, num_draws=NUM_DRAWS, seed=context.config.seed)
     result: Result = {"metrics": {}, "details": {}, "shots": [each._asdict() for each in found]}
     for each in found:
@@ -54,7 +55,7 @@ def _few_shot(context: Context) -> Outcome:
         f"chance {1 / len(classes):.1%}"
     )
     if left_out := ", ".join(str(k) for k in SHOTS if k not in shots):
-        result["note"] += f"; not scored with {left_out}, as a class has {counts.min()} images"
+        result["note"] += f"; not scored with {left_out}, as a class has {fewest} images"
     return Outcome(result, {})
 
 
