@@ -1,7 +1,8 @@
 """The end of a run: every task on the encoder and on the baselines, one table, JSON files."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from rich.table import Table
 
 from tvdim_jax.config import TASKS, ConfigError, override
 from tvdim_jax.data.bad_examples import BadExamples
+from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.tokenizer import Tokenizer
 from tvdim_jax.experiment import run_folder
 from tvdim_jax.experiment.against import compare_with, open_other
 from tvdim_jax.experiment.comparison import Stored, name_rows, save
 from tvdim_jax.experiment.data import Splits, make_splits, scored_name, scores_usual_part
 from tvdim_jax.experiment.encoders import make_encoders
-from tvdim_jax.experiment.evaluation import evaluate
+from tvdim_jax.experiment.evaluation import Evaluation, evaluate
 from tvdim_jax.experiment.inference import open_trained
 from tvdim_jax.experiment.model import Model
 from tvdim_jax.experiment.progress import now_and_then
@@ -93,8 +95,7 @@ def evaluate_and_report(
         name: make_encoders(config, model, *trees)
         for name, trees in ((TRAINED, trained), (UNTRAINED, untrained))
     }
-    now = partial(_print_line, console)
-    with console.status("evaluating") as status:
+    with _progress(console) as report:
         found = evaluate(
             encoders,
             splits,
@@ -103,18 +104,10 @@ def evaluate_and_report(
             tasks=tasks,
             ledger=ledger,
             with_pixels=True,
-            report=status.update if console.is_terminal else now_and_then(now, _LOG_SECONDS),
+            report=report,
         )
     ledger.flush()
-    rows = {
-        name: {task: outcome.result for task, outcome in outcomes.items()}
-        for name, outcomes in found.rows.items()
-    }
-    stored = {
-        task: {name: name_rows(each, splits.test) for name, each in outcome.examples.items()}
-        for task, outcome in found.rows[TRAINED].items()
-        if outcome.examples
-    }
+    rows, stored = _separated(found, splits.test)
     _write(rows, stored, workdir, set_name, step)
     _write_predictions(found.rows[TRAINED], workdir, set_name)
     seconds = time.perf_counter() - start
@@ -130,6 +123,28 @@ def evaluate_and_report(
         names = workdir.name, other.folder.name
         _print(console, [comparison_table(differences, names)], lines)
     return {**rows, "not_scored": found.missing} if found.missing else rows
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Where progress goes: each line over the last in a terminal, else a line now and then."""
+    with console.status("evaluating") as status:
+        logged = now_and_then(partial(_print_line, console), _LOG_SECONDS)
+        yield status.update if console.is_terminal else logged
+
+
+def _separated(found: Evaluation, source: Source) -> tuple[Rows, dict[str, dict[str, Stored]]]:
+    """All results, and the single scores of the trained encoder with the names of their images."""
+    rows = {
+        name: {task: outcome.result for task, outcome in outcomes.items()}
+        for name, outcomes in found.rows.items()
+    }
+    stored = {
+        task: {name: name_rows(each, source) for name, each in outcome.examples.items()}
+        for task, outcome in found.rows[TRAINED].items()
+        if outcome.examples
+    }
+    return rows, stored
 
 
 def _print(console: Console, tables: Sequence[Table | None], lines: Sequence[str]) -> None:
