@@ -132,7 +132,9 @@ def test_the_policy_is_looked_at_before_an_image_is_read():
         "images, uncertain labels masked, unmentioned labels masked; read more images or take "
         "another config.eval.uncertain or config.eval.unmentioned"
     )
-    assert LABEL_FRACTIONS.missing(tiny_config(), splits) == FINDINGS.missing(tiny_config(), splits)
+    for name in ("label_fractions", "finetune"):
+        found = TASK_OF[name].missing(tiny_config(), splits)
+        assert found == FINDINGS.missing(tiny_config(), splits)
     for words in ({"eval__unmentioned": "negative"}, {"eval__uncertain": "negative"}):
         assert FINDINGS.missing(tiny_config(**words), splits) is None
         assert LABEL_FRACTIONS.missing(tiny_config(**words), splits) is None

@@ -87,8 +87,9 @@ def is_one_class(config: ConfigDict, splits: Splits) -> bool:
 
 
 def missing_values(config: ConfigDict, splits: Splits) -> str | None:
-    """See `Task`: under the policy some finding is both positive and negative in both parts."""
-    if (missing := missing_labels(config, splits)) is not None:
+    """See `Task`: labels; where they are several an image, some with both values in both parts."""
+    missing = missing_labels(config, splits)
+    if missing is not None or is_one_class(config, splits):
         return missing
     rows = (first_rows(config, *part) for part in zip(splits, limits(config), strict=True))
     names, *marks = findings_of(splits, *rows)

@@ -20,11 +20,12 @@ from tvdim_jax.experiment.tasks.findings import (
     findings_of,
     is_one_class,
     means_of,
+    missing_values,
     policy_of,
     rows_of_means,
     with_policy,
 )
-from tvdim_jax.experiment.tasks.labels import labelled_parts, missing_labels
+from tvdim_jax.experiment.tasks.labels import labelled_parts
 from tvdim_jax.models.image.resnet import LMIResNet
 from tvdim_jax.models.variants import make_image_encoder
 
@@ -40,7 +41,7 @@ def _missing(config: ConfigDict, splits: Splits) -> str | None:
             f"config.eval.finetune_protocol={_FROZEN!r} freezes stages 1 to 5 of "
             f"resnet256_6_2_1, which {config.model.image} has not; take 'default' or 'lmi_tuned'"
         )
-    return missing_labels(config, splits)
+    return missing_values(config, splits)
 
 
 def _finetune(context: Context) -> Outcome:

@@ -1,13 +1,11 @@
 """Linear probes that learn from 1, 10 and 100 % of the labels."""
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from tvdim_jax.data.sources.base import KnowsSubjects, Source
 from tvdim_jax.evals import label_fractions
 from tvdim_jax.evals.label_policy import policy_text
 from tvdim_jax.evals.labelled import LabelledFeatures
-from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import GLOBAL, LOCAL_MEAN
 from tvdim_jax.experiment.tasks.base import (
     Context,
@@ -24,7 +22,7 @@ from tvdim_jax.experiment.tasks.findings import (
     policy_of,
     with_policy,
 )
-from tvdim_jax.experiment.tasks.labels import labelled_parts, missing_labels
+from tvdim_jax.experiment.tasks.labels import labelled_parts
 
 
 def _parts(context: Context, kind: str) -> tuple[LabelledFeatures, LabelledFeatures]:
@@ -39,12 +37,6 @@ def _parts(context: Context, kind: str) -> tuple[LabelledFeatures, LabelledFeatu
         for images, each in zip((train, test), marks, strict=True)
     )
     return fitted, scored
-
-
-def _missing(config: ConfigDict, splits: Splits) -> str | None:
-    if is_one_class(config, splits):
-        return missing_labels(config, splits)
-    return missing_values(config, splits)
 
 
 def _label_fractions(context: Context) -> Outcome:
@@ -88,7 +80,7 @@ def _scored(context: Context, found: label_fractions.FractionResult) -> list[str
 LABEL_FRACTIONS = Task(
     does="linear probes that learn from 1, 10 and 100 % of the labels",
     run=_label_fractions,
-    missing=_missing,
+    missing=missing_values,
     train=(GLOBAL, LOCAL_MEAN),
     test=(GLOBAL, LOCAL_MEAN),
     takes_pixels=True,
