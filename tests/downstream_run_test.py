@@ -107,6 +107,7 @@ def test_zero_shot_retrieval_scores_the_pre_trained_run(tmp_path, srcl_run, caps
     assert text in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_nlvr_trains_and_is_scored(tmp_path, compiled):
     write_nlvr(tmp_path / "set", split="train", num_pairs=12)
     write_nlvr(tmp_path / "set", split="dev", num_pairs=8, seed=2)

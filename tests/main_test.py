@@ -60,6 +60,7 @@ def test_a_run_fills_its_folder_and_prints_the_table(uninterrupted):
     assert sorted(path.name for path in (workdir / "evals").iterdir()) == [
         "knn_scenes.json",
         "linear_probe_scenes.json",
+        "linear_probe_scenes.npz",
         "retrieval_scenes.json",
     ]
     record = json.loads((workdir / "evals" / "linear_probe_scenes.json").read_text())

@@ -77,6 +77,7 @@ def test_a_second_call_trains_nothing_and_other_settings_are_an_error(study, cap
     assert "--only: got 'nothing' and 5 seeds, wanted a part" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_photographs_with_swapped_captions(tmp_path, monkeypatch):
     tiny = {
         "data.num_threads": 1,

@@ -7,7 +7,8 @@ from tests.reference.tiny_run import SRCL, tiny_config
 from tvdim_jax.config import ConfigError
 from tvdim_jax.data.sources.scenes import Scenes
 from tvdim_jax.experiment.answers import answer_list, check_answers
-from tvdim_jax.experiment.data import make_splits, make_tokenizer
+from tvdim_jax.experiment.data import make_splits
+from tvdim_jax.experiment.vocabulary import make_tokenizer
 
 
 def test_official_splits_for_training_and_scoring(tmp_path):

@@ -51,6 +51,7 @@ def test_a_gradient_of_another_scale_is_a_difference():
     np.testing.assert_allclose(found, (0.25, 0.5))
 
 
+@pytest.mark.slow
 def test_memorising_stops_when_enough_is_known_or_all_updates_are_made(trial):
     lines = []
     found, chance, steps = memorise(trial, 1.1, lines.append)  # never enough
