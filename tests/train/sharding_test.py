@@ -123,3 +123,9 @@ def test_error_names_batch_devices_processes_and_a_batch_that_fits(batch_size, p
     )
     with pytest.raises(ValueError, match=text):
         sharding.check_divisible(batch_size, num_devices=8, num_processes=2)
+
+
+def test_a_batch_is_rounded_up_to_the_devices():
+    mesh = sharding.make_mesh()
+    assert mesh.size == 8
+    assert [sharding.whole_batch_size(size, mesh) for size in (1, 8, 9, 64)] == [8, 8, 16, 64]

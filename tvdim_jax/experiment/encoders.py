@@ -1,7 +1,6 @@
 """The encoders of a run in evaluation mode, ready for host arrays."""
 
 import functools
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from tvdim_jax.experiment.model import Model
 from tvdim_jax.experiment.readers import Judge, Rank, make_judge, make_rank
 from tvdim_jax.experiment.views import make_plain_view
 from tvdim_jax.objectives.fused import image_tokens
-from tvdim_jax.train.sharding import make_mesh, replicated, split_over_data
+from tvdim_jax.train.sharding import make_mesh, replicated, split_over_data, whole_batch_size
 
 Embed = Callable[[Mapping[str, Any]], Any]
 
@@ -105,7 +104,7 @@ def make_encoders(config: ConfigDict, model: Model, params: Any, variables: Any)
     height = local_map_height(config)
     embed_image, embed_text = _compiled(model, config.augment, config.model.image_size, height)
     mesh = make_mesh(jax.local_devices())
-    batch_size = math.ceil(config.eval.batch_size / mesh.size) * mesh.size
+    batch_size = whole_batch_size(config.eval.batch_size, mesh)
     rows, whole = split_over_data(mesh), replicated(mesh)
     params, variables = jax.device_put((params, variables), whole)
     critics = params["critics"] if uses_sentences(config) else {}

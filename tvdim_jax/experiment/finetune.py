@@ -1,6 +1,5 @@
 """Fine-tuning: the image encoder with a new linear classifier trains on labels."""
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from itertools import chain
@@ -98,7 +97,7 @@ def finetune_classifier(
     check_options(options)
     num_classes = check_images(train_set, test_set)
     mesh = sharding.make_mesh(jax.local_devices())
-    batch_size = _divisible(options.batch_size, mesh)
+    batch_size = sharding.whole_batch_size(options.batch_size, mesh)
     root = named_key(jax.random.key(config.seed), "finetune")
     side = config.model.image_size
     apply, trained, rest = make_classifier(
@@ -119,7 +118,7 @@ def finetune_classifier(
         batches = with_labels(stream, train_set)
         state = _train(state, batches, train_step, mesh, options=options, report=report)
     embed = _logits_of(config, apply, state, mesh)
-    rows = _divisible(config.eval.batch_size, mesh)
+    rows = sharding.whole_batch_size(config.eval.batch_size, mesh)
     logits, index = features.extract(embed, scored_batches(config, test_set, rows, ledger))
     protocol = Protocol(
         **options._asdict() | {"batch_size": batch_size},
@@ -138,10 +137,6 @@ def finetune_classifier(
     return FineTuned(
         logits, index, protocol, whole, {"batch_stats": state.variables["batch_stats"]}
     )
-
-
-def _divisible(batch_size: int, mesh: Mesh) -> int:
-    return math.ceil(batch_size / mesh.size) * mesh.size
 
 
 def _loss_of(config: ConfigDict, apply: Classifier, options: FineTuning) -> LossFn:

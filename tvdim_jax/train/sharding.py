@@ -38,6 +38,11 @@ def check_divisible(batch_size: int, *, num_devices: int, num_processes: int) ->
         )
 
 
+def whole_batch_size(batch_size: int, mesh: Mesh) -> int:
+    """The batch size rounded up to a multiple of the devices of the mesh."""
+    return -(-batch_size // mesh.size) * mesh.size
+
+
 def global_batch(batch: Any, sharding: NamedSharding) -> Any:
     """This process's rows of a batch as part of the global arrays.
 

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 from tvdim_jax.config import uses_fusion
 from tvdim_jax.data.eval_batches import caption_table
 from tvdim_jax.evals.features import extract_all
+from tvdim_jax.evals.knn import unit_rows
 from tvdim_jax.evals.rerank import reranked_recall_at_k
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import EMBEDDING, IMAGE_TOKENS, text_batches
@@ -33,7 +34,7 @@ def _reranking(context: Context) -> Outcome:
         text_batches(tokenizer, texts, encoders.batch_size),
     )
     _, valid = tokenizer.encode(texts)
-    image_x, text_x = _unit(test.features[EMBEDDING]), _unit(found[EMBEDDING])
+    image_x, text_x = unit_rows(test.features[EMBEDDING]), unit_rows(found[EMBEDDING])
     images, tokens = test.features[IMAGE_TOKENS], found["tokens"]
     metrics = reranked_recall_at_k(
         lambda i, j: image_x[i] @ text_x[j].T,
@@ -54,11 +55,6 @@ def _reranking(context: Context) -> Outcome:
         "num_reranked": context.config.eval.num_reranked,
     }
     return Outcome(result, {})
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    lengths: np.ndarray = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, 1e-12)
 
 
 RERANKING = Task(
