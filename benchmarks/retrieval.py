@@ -72,11 +72,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def draw(size: Size) -> Pairs:
-    """Captions near their image, so that some are found and some are not."""
+    """Captions so near their image that some are found and some are not, at any width."""
     rng = np.random.default_rng(0)
+    noise = 0.35 * np.sqrt(size.width)
     images = rng.normal(size=(size.num_images, size.width))
     rows = np.sort(np.arange(size.num_texts) % size.num_images)
-    texts = images[rows] + 2 * rng.normal(size=(size.num_texts, size.width))
+    texts = images[rows] + noise * rng.normal(size=(size.num_texts, size.width))
     return Pairs(unit_rows(images), unit_rows(texts), rows)
 
 
