@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.studies.tables import Run
 
-LEARNING_RATES = (1e-3, 2e-3, 4e-3)
+LEARNING_RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 TEMPERATURES = (0.07, 0.2)
 SEED = 100  # of no arm of the study
 

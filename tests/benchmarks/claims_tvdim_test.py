@@ -141,9 +141,9 @@ def test_a_second_call_goes_on_with_what_is_missing(study, folder, capsys, monke
         *("captions/hardest seed 1", "captions/hardest_noise40 seed 1"),
     ]
     printed = capsys.readouterr().out
-    assert "9 runs, 9 of them done before" in printed
+    assert "12 runs, 12 of them done before" in printed
     assert "8 runs, 1 of them done before" in printed
-    assert "recipe: Recipe(learning_rate=0.001, temperature=0.07)" in printed
+    assert "recipe: Recipe(learning_rate=0.0005, temperature=0.07)" in printed
     for name in ran:
         path, seed = name.split(" seed ")
         (study / "cpu" / f"{path}_{seed}.json").unlink()

@@ -115,7 +115,7 @@ def test_the_recipe_is_the_best_for_both_arms_together():
     scores["amdim_rate0.004"] = 0.6
     runs = [{"arm": arm, "results": {"probe": {"value": value}}} for arm, value in scores.items()]
     assert tuning.choose_recipe(runs) == tuning.Recipe(4e-3, 0.07)
-    with pytest.raises(ValueError, match=r"no records of amdim_rate0.001; run with .* --only tun"):
+    with pytest.raises(ValueError, match=r"no records of amdim_rate0.0005; run with .* --only tun"):
         tuning.choose_recipe(runs[1:])
 
 
@@ -247,7 +247,7 @@ def test_the_tables(tmp_path):
 
 def test_the_table_of_the_tuning_says_what_it_chose():
     runs = [run_of(arm, tuning.SEED, 0.6) | {"set": "tuning"} for arm in tuning.TUNING_ARMS]
-    assert "Chosen: learning rate 0.001, InfoNCE's temperature 0.07." in report(runs)
+    assert "Chosen: learning rate 0.0005, InfoNCE's temperature 0.07." in report(runs)
     assert "Chosen" not in report(runs[:-1])
     assert "| amdim_rate0.002 | 60.0 |" in report(runs)
 
