@@ -67,5 +67,7 @@ def test_matching_alone_tells_wrong_pairs(tmp_path):
 
 @pytest.mark.slow
 def test_words_alone_beat_their_frequencies(tmp_path):
-    rows = train(tmp_path, **{"objective.matching_weight": 0, "train.num_steps": 1_000})
+    rate = dict.fromkeys(("optimizer.learning_rate", "optimizer.image_learning_rate"), 1e-3)
+    steps = {"train.num_steps": 1_500}
+    rows = train(tmp_path, **{"objective.matching_weight": 0, **rate, **steps})
     assert mean_of_last(rows, "train/word_loss", 5) < 0.5 * word_entropy(tmp_path)
