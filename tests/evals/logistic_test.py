@@ -56,6 +56,20 @@ def test_more_coordinates_than_rows_equal_sklearn_and_start_warm():
     assert agree.mean() >= 0.99
 
 
+@pytest.mark.parametrize("centre", [0.0, 10.0])
+def test_features_in_few_directions_equal_sklearn(centre):
+    """As of an encoder that has nearly collapsed: rounding makes their curvature negative."""
+    rng = np.random.default_rng(0)
+    few = rng.normal(size=(1500, 3))
+    features = (few @ rng.normal(size=(3, 200)) + centre).astype(np.float32)
+    data = LabelledFeatures(features, (few[:, 0] + rng.normal(size=1500) > 0).astype(np.int64))
+    fit = logistic.fit_logistic(logistic.make_problem(data), 2, 1e-3)
+    golden = sklearn_fit(features, data.labels, 5e-4)  # of two classes it fits one vector
+    halves = [golden.coef_[0] / sign for sign in (-2, 2)], golden.intercept_[0] / [-2, 2]
+    wanted = softmax_objective(np.stack(halves[0], axis=1), halves[1], data, 1e-3)
+    assert fit.objective == pytest.approx(wanted, rel=1e-4)
+
+
 def test_several_labels_equal_sklearn_class_by_class():
     rng = np.random.default_rng(3)
     features = rng.normal(size=(300, 8)).astype(np.float32)

@@ -10,6 +10,7 @@ from scipy import linalg, optimize
 from tvdim_jax.evals.labelled import LabelledFeatures, known_entries
 
 _WIDEST_CURVATURE = 4096
+_CURVATURE_ROUNDING = 1e-6  # of a float32 product, as a share of its trace
 
 
 class LogisticProblem(NamedTuple):
@@ -165,8 +166,10 @@ def _factor(problem: LogisticProblem, penalty: float) -> np.ndarray | None:
     """
     if problem.curvature is None:
         return None
-    penalties = np.full(problem.curvature.shape[0], penalty)
-    penalties[-1] = 0.0  # the bias
+    # Of features in few directions the curvature is 0 elsewhere, and rounding makes it negative.
+    rounding = _CURVATURE_ROUNDING * float(np.trace(problem.curvature))
+    penalties = np.full(problem.curvature.shape[0], penalty + rounding)
+    penalties[-1] = rounding  # the bias
     hessian = (problem.curvature + np.diag(penalties)) / float(problem.num_rows)
     return linalg.cholesky(hessian, lower=True)
 
