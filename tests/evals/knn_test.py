@@ -75,3 +75,16 @@ def test_too_many_neighbors():
     part = LabelledFeatures(*data(10, 0))
     with pytest.raises(ValueError, match="from 1 to the 10 training rows, got 20"):
         knn.evaluate(part, part)
+
+
+def test_votes_of_a_small_temperature_are_finite():
+    """Only the nearest neighbour counts then; `exp(1 / 0.001)` is no float32."""
+    (train, train_labels), (test, test_labels) = data(50, 0), data(30, 1)
+    parts = LabelledFeatures(train, train_labels), LabelledFeatures(test, test_labels)
+    found, votes = knn.predict(*parts, num_neighbors=7, temperature=1e-3)
+    assert np.isfinite(votes).all()
+    several = [LabelledFeatures(each.features, each.features[:, :3] > 0.5) for each in parts]
+    assert np.isfinite(knn.predict(*several, num_neighbors=7, temperature=1e-3)[1]).all()
+    for temperature in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="temperature of the votes must be > 0, got"):
+            knn.evaluate(*parts, temperature=temperature)

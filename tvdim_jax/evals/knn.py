@@ -65,7 +65,8 @@ def evaluate(
       The score and the protocol.
 
     Raises:
-      ValueError: parts that do not fit together, or more neighbours than training rows.
+      ValueError: parts that do not fit together, more neighbours than training rows, or a
+        temperature that is not above 0.
     """
     return predict(train, test, num_neighbors=num_neighbors, temperature=temperature)[0]
 
@@ -88,8 +89,11 @@ def predict(
             f"num_neighbors must be from 1 to the {num_train} training rows, got {num_neighbors}; "
             "choose fewer neighbours or more training rows"
         )
+    if not temperature > 0:
+        raise ValueError(f"temperature of the votes must be > 0, got {temperature:g}; try 0.07")
     similarity, neighbor = nearest(test.features, train.features, num_neighbors)
-    votes = np.exp(similarity / temperature)
+    # A row's votes are all divided by the largest: exp would pass the largest float32.
+    votes = np.exp((similarity - similarity[:, :1]) / temperature)
     if train.labels.ndim == 1:
         class_scores = _votes_of_classes(votes, train.labels[neighbor], num_classes)
         unlearnable: tuple[int, ...] = ()
