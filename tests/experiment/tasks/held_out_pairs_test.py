@@ -48,12 +48,21 @@ def test_clip_has_its_embeddings_and_the_temperature_it_learned():
     assert pairs.critic == "cosine / 0.02"
 
 
+def test_letter_case_makes_no_other_text():
+    """The training takes such texts for one, and so do tokenizers in lower case."""
+    captions = [["A b 1"], ["a B  1"], ["a b 2"]]
+    images = Images(np.arange(3), {"global": np.eye(3, dtype=np.float32)})
+    source = Table(3, captions=captions)
+    pairs = held_out_pairs(context_of(source, images), images, source)
+    np.testing.assert_array_equal(pairs.x, np.eye(3)[[0, 2]])
+
+
 def test_lmi_pairs_images_with_whole_reports():
     """Scores of 40 pairs, which take more than one tile, equal those of the critics."""
     rng = np.random.default_rng(0)
     said = [["one 1 two 2.", f"{n} {n} {n}."] for n in range(40)]
     captions = [[" ".join(own)] for own in said]
-    source = Table(42, captions=[*captions, [""], captions[7]])
+    source = Table(42, captions=[*captions, [""], [captions[7][0].upper()]])
     config = tiny_config(**LMI)
     critic = make_pair_critic("mlp", (8, 6))
     params = {

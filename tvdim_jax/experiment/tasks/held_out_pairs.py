@@ -9,6 +9,7 @@ from tvdim_jax.config import uses_embeddings, uses_sentences
 from tvdim_jax.data.eval_batches import caption_table
 from tvdim_jax.data.reports import report_sentences
 from tvdim_jax.data.sources.base import Source
+from tvdim_jax.data.text_ops import text_id
 from tvdim_jax.evals.features import extract
 from tvdim_jax.evals.knn import unit_rows
 from tvdim_jax.evals.score_tiles import ScoreTile
@@ -19,7 +20,7 @@ from tvdim_jax.objectives.temperature import bounded_temperature
 
 
 class HeldOutPairs(NamedTuple):
-    """n pairs; no two have one text, so that other pairs are true negatives.
+    """n pairs; no two have one text, as training tells texts apart: other pairs are true negatives.
 
     Attributes:
       x: float32 `[n, D]`, images; of clip and srcl their embeddings.
@@ -49,7 +50,7 @@ def held_out_pairs(context: Context, images: Images, source: Source) -> HeldOutP
         raise ValueError("pairs need a text encoder; leave the task out")
     texts, text_rows = caption_table(source, images.rows.tolist())
     rows, first = np.unique(text_rows, return_index=True)
-    kept = _first_of_each([texts[place] for place in first])
+    kept = _first_of_each([text_id(tokenizer.prepared(texts[place])) for place in first])
     if not kept:
         return None
     chosen = [texts[first[place]] for place in kept]
@@ -75,7 +76,8 @@ def _temperature(context: Context, encoders: Encoders) -> float:
 def _images_and_reports(context: Context, images: Images, source: Source) -> HeldOutPairs | None:
     most = context.config.data.max_sentences
     said = [report_sentences(source.captions(row), most) for row in images.rows.tolist()]
-    kept = [place for place in _first_of_each(list(map(tuple, said))) if said[place]]
+    numbers = [tuple(map(text_id, sentences)) for sentences in said]
+    kept = [place for place in _first_of_each(numbers) if said[place]]
     if not kept:
         return None
     reports = encode_reports(context, [said[place] for place in kept])
