@@ -81,7 +81,7 @@ def test_votes_of_a_small_temperature_are_finite():
     """Only the nearest neighbour counts then; `exp(1 / 0.001)` is no float32."""
     (train, train_labels), (test, test_labels) = data(50, 0), data(30, 1)
     parts = LabelledFeatures(train, train_labels), LabelledFeatures(test, test_labels)
-    found, votes = knn.predict(*parts, num_neighbors=7, temperature=1e-3)
+    _, votes = knn.predict(*parts, num_neighbors=7, temperature=1e-3)
     assert np.isfinite(votes).all()
     several = [LabelledFeatures(each.features, each.features[:, :3] > 0.5) for each in parts]
     assert np.isfinite(knn.predict(*several, num_neighbors=7, temperature=1e-3)[1]).all()

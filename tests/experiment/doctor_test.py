@@ -49,7 +49,11 @@ def test_the_loss_on_all_devices(monkeypatch, scale, status, text):
     assert text in found.says
     assert found.numbers["gradient_difference"] == pytest.approx(abs(1 - scale), rel=1e-3)
     monkeypatch.setattr(jax, "local_devices", lambda: jax.devices()[:1])
-    assert doctor.invariance(TRIAL).status == "skipped"
+    alone = doctor.invariance(TRIAL)
+    assert alone.status == "skipped"
+    assert alone.says.endswith(
+        "XLA_FLAGS=--xla_force_host_platform_device_count=8 splits this CPU into 8"
+    )
 
 
 @pytest.mark.parametrize(("share", "status"), [(0.75, "ok"), (0.25, "failed")])
@@ -59,8 +63,14 @@ def test_memorising(monkeypatch, share, status):
     assert (found.name, found.status) == ("memorises 8 pairs", status)
     assert found.says.startswith(f"{share:.0%} of the texts find their image after 50 updates, ch")
     assert ("wanted 50%: if it still rises, give it more --steps" in found.says) == (share < 0.5)
-    no_text = SimpleNamespace(config=tiny_config(objective__name="amdim"))
-    assert doctor.memorising(no_text, print).status == "skipped"
+    for changes in (
+        {"objective__name": "amdim"},
+        {"objective__name": "vqa", "data__source": "vqa"},
+    ):
+        no_pairs = SimpleNamespace(config=tiny_config(**changes))
+        skipped = doctor.memorising(no_pairs, print)
+        assert skipped.status == "skipped"
+        assert skipped.says == "the config compares no image with a text"
 
 
 @pytest.mark.parametrize("with_config", [True, False])

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from tvdim_jax.config import uses_text
+from tvdim_jax.config import compares_texts
 from tvdim_jax.experiment.trial import (
     Trial,
     difference,
@@ -136,7 +136,10 @@ def invariance(trial: Trial) -> Check:
     """Loss and gradient of one batch on 1 device and on all local ones."""
     name, local = "loss on 1 and on all devices", jax.local_devices()
     if len(local) == 1:
-        return Check(name, "skipped", "there is 1 device here", {"devices": 1})
+        says = "there is 1 device here"
+        if local[0].platform == "cpu":
+            says += "; XLA_FLAGS=--xla_force_host_platform_device_count=8 splits this CPU into 8"
+        return Check(name, "skipped", says, {"devices": 1})
     found = [loss_and_gradient(trial, each) for each in (local[:1], local)]
     of_loss, of_gradient = difference(*found)
     numbers = {
@@ -165,8 +168,9 @@ def memorising(trial: Trial, report: Callable[[str], None]) -> Check:
     """Whether the model of the config learns its few pairs by heart."""
     num_pairs = trial.config.train.batch_size
     name = f"memorises {num_pairs} pairs"
-    if not uses_text(trial.config):
-        return Check(name, "skipped", "the config has no text", {"pairs": num_pairs})
+    if not compares_texts(trial.config):
+        says = "the config compares no image with a text"
+        return Check(name, "skipped", says, {"pairs": num_pairs})
     found, chance, steps = memorise(trial, MEMORISED, report)
     numbers = {"pairs": num_pairs, "found": found, "chance": chance, "updates": steps}
     says = f"{found:.0%} of the texts find their image after {steps} updates, chance {chance:.1%}"
