@@ -75,3 +75,11 @@ def test_errors():
         jsd_critic.fit(x, y[:9])
     with pytest.raises(ValueError, match="x features hold NaN"):
         jsd_critic.fit(x * np.nan, y)
+
+
+def test_the_epoch_is_chosen_on_pairs_that_do_not_train():
+    """Of pairs that share nothing each epoch learns by heart what does not hold elsewhere."""
+    x, y = np.random.default_rng(0).normal(size=(2, 64, 24))
+    short, long = (jsd_critic.fit(x, y, epochs=epochs) for epochs in (1, 30))
+    assert long.stop_objective >= short.stop_objective
+    assert long.epoch < 30

@@ -90,6 +90,19 @@ def test_our_names_alone(evals):
         assert with_our_names(record)["model"] == "amdim_tiny + text_tiny"
 
 
+def test_what_a_probe_and_several_labels_have_is_named(tmp_path):
+    beside = {"class_mean_accuracy": 0.8, "top_5_accuracy": 0.95}
+    probe = {"metrics": {"accuracy": 0.9}, **beside}
+    several = {"metrics": {"mean_auc": 0.7, "mAP": 0.6}, "top_5_accuracy": None}
+    config = tiny_config(tmp_path)
+    found = with_their_names("linear_probe", probe, config)["metrics"]
+    assert found == {
+        "accuracy": 0.9, "lp_acc1": 0.9, "lp_acc5": 0.95, "lp_mean_per_class_recall": 0.8
+    }  # fmt: skip
+    found = with_their_names("zero_shot", several, config)["metrics"]
+    assert found == {"mean_auc": 0.7, "mAP": 0.6, "mean_average_precision": 0.6}
+
+
 def test_what_is_not_known_is_not_said(tmp_path):
     config = tiny_config(tmp_path, data__source="captions", objective__name="amdim")
     found = with_their_names("knn", {"metrics": {"accuracy": 1.0}}, config)

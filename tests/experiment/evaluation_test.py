@@ -70,9 +70,10 @@ def test_the_sizes_of_the_config_limit_the_parts():
     result = run(splits, ["knn"], eval__num_train_examples=33, eval__num_test_examples=21)["knn"]
     assert (result["num_train"], result["num_test"], result["num_neighbors"]) == (33, 21, 20)
     assert result["images"]["train"] == {"available": 40, "asked": 33, "read": 33}
-    assert result["note"] == "the first 33 of 40 training images; the first 21 of 40 test images"
+    cut = "; the first 33 of 40 training images; the first 21 of 40 test images"
+    assert result["note"].endswith(cut)
     whole = run(splits, ["knn"], eval__num_test_examples=40)["knn"]
-    assert "note" not in whole
+    assert "the first" not in whole["note"]
 
 
 def test_few_rows_are_all_neighbours():

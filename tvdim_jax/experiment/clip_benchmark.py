@@ -28,8 +28,13 @@ SAME: Mapping[str, Mapping[str, str]] = {
         "accuracy": "acc1",
         "top_5_accuracy": "acc5",
         "class_mean_accuracy": "mean_per_class_recall",
+        "mAP": "mean_average_precision",
     },
-    "linear_probe": {"accuracy": "lp_acc1"},
+    "linear_probe": {
+        "accuracy": "lp_acc1",
+        "top_5_accuracy": "lp_acc5",
+        "class_mean_accuracy": "lp_mean_per_class_recall",
+    },
     "retrieval": _RECALLS,
     "reranking": _RECALLS,  # those by cosine
 }

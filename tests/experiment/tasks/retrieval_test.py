@@ -25,6 +25,10 @@ def test_retrieval_by_hand():
     )
     assert (result["num_images"], result["num_texts"]) == (3, 5)
     metrics = result["metrics"]
+    assert result["note"] == (
+        "3 images and 5 texts by cosine, ties count as misses; image to text R@1 100.0, R@5 100.0, "
+        "R@10 100.0 %, text to image R@1 60.0, R@5 100.0, R@10 100.0 %"
+    )
     # Best text of image 0 is text 0, of image 5 text 2: both their own.
     assert metrics["image_to_text_R@1"] == 1.0
     # Texts 0, 2, 3 hit; text 1 ranks image 5 before its own; text 4 ranks image 0 before its own.
@@ -116,6 +120,9 @@ def test_reports_by_the_scores_of_a_critic(monkeypatch):
     ]
     assert asked[3] == ["this is 0 6"]
     assert (result["num_images"], result["num_texts"]) == (12, 11)
+    assert result["note"].startswith(
+        "recall of 12 images and 11 whole reports by the scores of the"
+    )
     assert result["metrics"]["image_to_text_R@1"] == 1.0
     assert result["metrics"]["text_to_image_R@1"] == 1.0
     assert result["details"] == {"local": result["metrics"]}

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import average_precision_score
 
 from tests.reference.label_table import ENCODERS, TOKENIZER, Table
 from tests.reference.tiny_run import SRCL, tiny_config
@@ -19,12 +20,12 @@ def wheel(levels):
     return np.stack([np.cos(angle), np.sin(angle), np.ones_like(angle)], -1).astype(np.float32)
 
 
-def run(labels, levels, kind="global", ambiguous=None, **changes):
+def run(labels, levels, kind="global", ambiguous=None, train=None, **changes):
     source = Table(len(labels), labels=labels, ambiguous=ambiguous)
     test = Images(np.arange(len(labels)), {kind: wheel(levels)})
     nothing = Images(np.arange(0), {})
     config = tiny_config(**TEMPLATES, **changes)
-    splits = Splits(Table(1), source)
+    splits = Splits(train or Table(1), source)
     return ZERO_SHOT.run(Context(config, splits, nothing, test, ENCODERS, TOKENIZER))
 
 
@@ -40,6 +41,15 @@ def test_images_belong_to_the_nearest_name():
         examples = outcome.examples["cosine"]
         assert examples.scores[:, 0].tolist() == [True] * 7 + [False]
         assert result["note"] == "3 classes in 1 templates, the first '0 5'; 8 images"
+
+
+def test_a_class_that_no_test_image_shows_can_be_chosen_too():
+    """Else the labels of the test part would tell the model which classes not to think of."""
+    known = Table(3, labels=[["0_5"], ["1_5"], ["3_0"]])
+    outcome = run([["0_5"], ["0_5"], ["1_5"]], [5, 29, 15], train=known)
+    assert outcome.result["metrics"] == {"accuracy": 2 / 3}
+    assert outcome.result["chance"] == {"accuracy": 1 / 3}
+    assert outcome.result["class_names"] == ("0 5", "1 5", "3 0")
 
 
 def test_several_labels_are_ranked_under_the_policy():
@@ -59,6 +69,8 @@ def test_several_labels_are_ranked_under_the_policy():
         own[2, 0] = way == "positive"
         aucs = [roc_auc(cosines[where[:, c], c], own[where[:, c], c]) for c in range(3)]
         assert outcome.result["metrics"]["mean_auc"] == pytest.approx(np.mean(aucs))
+        ranked = [average_precision_score(own[w, c], cosines[w, c]) for c, w in enumerate(where.T)]
+        assert outcome.result["metrics"]["mAP"] == pytest.approx(np.mean(ranked))
         np.testing.assert_array_equal(outcome.examples["cosine"].where, where)
     assert (
         found["positive"]

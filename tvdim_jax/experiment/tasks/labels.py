@@ -5,9 +5,11 @@ from ml_collections import ConfigDict
 
 from tvdim_jax.data.eval_batches import class_names, labels_matrix
 from tvdim_jax.evals import knn, linear_probe
+from tvdim_jax.evals.accuracy import class_mean_accuracy, top_k_accuracy
 from tvdim_jax.evals.average_precision import mean_average_precision
 from tvdim_jax.evals.label_policy import LabelPolicy, policy_text
 from tvdim_jax.evals.labelled import LabelledFeatures, known_entries
+from tvdim_jax.evals.linear_probe import ProbeResult
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import GLOBAL
 from tvdim_jax.experiment.tasks.base import (
@@ -15,6 +17,7 @@ from tvdim_jax.experiment.tasks.base import (
     Examples,
     Images,
     Outcome,
+    Result,
     Task,
     first_rows,
     group_ids,
@@ -81,14 +84,43 @@ def _linear_probe(context: Context) -> Outcome:
         fitted, scored, group_id=group_id, seed=context.config.seed
     )
     result = record(probe._asdict())
-    examples = _examples(context, scored, logits, probe.classes_skipped)
+    result["note"] = _probe_note(probe)
     if scored.labels.ndim == 1:
-        return Outcome(result, {GLOBAL: examples})
-    result["metrics"]["mAP"] = mean_average_precision(
-        logits, scored.labels, scored.where, classes_skipped=probe.classes_skipped
+        result["class_mean_accuracy"] = class_mean_accuracy(logits.argmax(axis=1), scored.labels)
+        if probe.num_classes >= 5:
+            result["top_5_accuracy"] = top_k_accuracy(logits, scored.labels, 5)
+    else:
+        _add_of_several(result, logits, scored, probe.classes_skipped)
+    return Outcome(result, {GLOBAL: _examples(context, scored, logits, probe.classes_skipped)})
+
+
+def _probe_note(probe: ProbeResult) -> str:
+    """How the penalty was chosen, and what may be wrong with it."""
+    strongest, weakest = probe.penalties[0], probe.penalties[-1]
+    note = (
+        f"L-BFGS, penalty {probe.penalty:g} of {strongest:g} to {weakest:g}, by "
+        f"{probe.metric.replace('_', ' ')} {probe.validation_score:.1%} on "
+        f"{probe.num_validation:,} of the {probe.num_train:,} training images; "
+        f"{probe.num_test:,} test images"
     )
-    result["note"] = POLICY_TEXT
-    return Outcome(result, {GLOBAL: examples})
+    still_rising = {
+        "stronger": probe.validation_scores[0] > max(probe.validation_scores[1:]),
+        "weaker": probe.penalty == weakest,
+    }
+    for name, rising in still_rising.items():
+        if rising:
+            note += f"; a {name} penalty, which was not tried, may be better"
+    return note if probe.converged else f"{note}; L-BFGS has not converged"
+
+
+def _add_of_several(
+    result: Result, scores: np.ndarray, scored: LabelledFeatures, skipped: tuple[int, ...]
+) -> None:
+    """Adds what is said of several labels an image: mAP, and what unknown labels count as."""
+    result["metrics"]["mAP"] = mean_average_precision(
+        scores, scored.labels, scored.where, classes_skipped=skipped
+    )
+    result["note"] += f"; {POLICY_TEXT}"
 
 
 def _knn(context: Context) -> Outcome:
@@ -96,8 +128,12 @@ def _knn(context: Context) -> Outcome:
     num_neighbors = min(NUM_NEIGHBORS, len(context.train.rows))
     nearest, class_scores = knn.predict(*parts, num_neighbors=num_neighbors)
     result = record(nearest._asdict())
+    result["note"] = (
+        f"{num_neighbors} nearest by cosine, votes exp(cosine / {nearest.temperature:g}); "
+        f"{nearest.num_train:,} training and {nearest.num_test:,} test images"
+    )
     if parts[1].labels.ndim == 2:
-        result["note"] = POLICY_TEXT
+        _add_of_several(result, class_scores, parts[1], nearest.classes_skipped)
     examples = _examples(context, parts[1], class_scores, nearest.classes_skipped)
     return Outcome(result, {GLOBAL: examples})
 

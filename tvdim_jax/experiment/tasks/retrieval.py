@@ -1,7 +1,7 @@
 """Images and texts that find each other."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -42,13 +42,27 @@ def score_retrieval(
     """
     text_image = np.searchsorted(image_rows, text_rows)
     ranks = retrieval.partner_ranks(image_x, text_x, text_image)
+    recalls = retrieval.recalls(ranks, KS)
     result = {
-        "metrics": retrieval.recalls(ranks, KS),
+        "metrics": recalls,
         "chance": retrieval.chance_recall_at_k(len(image_rows), text_image, KS),
         "num_images": len(image_rows),
         "num_texts": len(text_rows),
+        "note": (
+            f"{len(image_rows):,} images and {len(text_rows):,} texts by cosine, ties count as "
+            f"misses; {_recalls_text(recalls)}"
+        ),
     }
     return Outcome(result, hits_of(ranks, image_rows, text_rows))
+
+
+def _recalls_text(recalls: Mapping[str, float]) -> str:
+    """Such as "image to text R@1 2.0, R@5 8.5, R@10 15.0 %, text to image ..."."""
+    ways = []
+    for way in ("image_to_text", "text_to_image"):
+        numbers = ", ".join(f"R@{k} {100 * recalls[f'{way}_R@{k}']:.1f}" for k in KS)
+        ways.append(f"{way.replace('_', ' ')} {numbers} %")
+    return ", ".join(ways)
 
 
 def hits_of(
@@ -125,7 +139,10 @@ def score_by_critics(context: Context) -> Outcome:
         "num_images": len(said),
         "num_texts": text_image.size,
         "details": found,
-        "note": "recall of images and whole reports by the scores of the critics",
+        "note": (
+            f"recall of {len(said):,} images and {text_image.size:,} whole reports by the scores "
+            "of the critics, ties count as misses"
+        ),
     }
     return Outcome(result, hits_of(ranks[scored_by], images.rows, images.rows[text_image]))
 

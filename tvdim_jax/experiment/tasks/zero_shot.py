@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from tvdim_jax.config import reads_grey, uses_sentences, uses_text
 from tvdim_jax.data.eval_batches import class_names
 from tvdim_jax.evals import zero_shot
+from tvdim_jax.evals.average_precision import mean_average_precision
 from tvdim_jax.evals.features import extract
 from tvdim_jax.evals.label_policy import apply_policy, policy_text
 from tvdim_jax.evals.labelled import LabelledFeatures
@@ -19,6 +20,7 @@ from tvdim_jax.experiment.tasks.base import (
     Outcome,
     Task,
     first_rows,
+    limits,
     record,
 )
 from tvdim_jax.experiment.tasks.findings import marks_matrix, policy_of
@@ -36,6 +38,12 @@ def _missing(config: ConfigDict, splits: Splits) -> str | None:
     return None
 
 
+def _classes(config: ConfigDict, splits: Splits) -> set[str]:
+    """Those of both parts: to leave out what no test image shows would be told by its labels."""
+    rows = (first_rows(config, *part) for part in zip(splits, limits(config), strict=True))
+    return set[str]().union(*map(class_names, splits, rows))
+
+
 def _zero_shot(context: Context) -> Outcome:
     config, source, test = context.config, context.splits.test, context.test
     encoders, tokenizer = context.encoders, context.tokenizer
@@ -46,7 +54,7 @@ def _zero_shot(context: Context) -> Outcome:
     def embed_texts(texts: Sequence[str]) -> np.ndarray:
         return extract(of_text, text_batches(tokenizer, texts, batch_size))[0]
 
-    names = sorted(class_names(source, test.rows.tolist()))
+    names = sorted(_classes(config, context.splits))
     policy = policy_of(config, source)
     known = apply_policy(marks_matrix(source, test.rows.tolist(), names), policy)
     images = LabelledFeatures(comparable(test.features), *known)
@@ -59,6 +67,10 @@ def _zero_shot(context: Context) -> Outcome:
     words = [name.replace("_", " ").lower() for name in names]
     found, scores = zero_shot.predict(images, embed_texts, words, templates=templates)
     result = record(found._asdict())
+    if not one_label:
+        result["metrics"]["mAP"] = mean_average_precision(
+            scores, *known, classes_skipped=found.classes_skipped
+        )
     result["details"] = {"by cosine": dict(result["metrics"])}
     if one_label:
         result["details"]["by cosine"]["class_mean_accuracy"] = found.class_mean_accuracy
