@@ -214,6 +214,23 @@ def test_of_a_part_for_tests_all_images_are_scored(overrides, asked, monkeypatch
     assert found.eval.num_test_examples == asked
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_writers_of_a_finished_run_get_its_row(finished, monkeypatch, tmp_path):
+    config = tiny_config(tmp_path, train__writers="('csv',)")
+    run = SimpleNamespace(config=config, tokenizer=None, model=None, params=0, variables=0, step=6)
+
+    def evaluate_and_report(config, *_, step, log, **__):
+        log.append(step, {"eval/scenes/mi/info_nce_nats": 2.5})
+
+    if finished:
+        mark_finished(tmp_path, 6)
+    monkeypatch.setattr(summary, "open_trained", lambda _: run)
+    monkeypatch.setattr(summary, "evaluate_and_report", evaluate_and_report)
+    evaluate_run(tmp_path, ("mi",), Console(quiet=True))
+    assert read_rows(tmp_path / "metrics.jsonl")[-1]["eval/scenes/mi/info_nce_nats"] == 2.5
+    assert (tmp_path / "metrics.csv").exists() == finished
+
+
 def test_a_scenes_run_reads_no_folder(tiny_run, tmp_path):
     with pytest.raises(ConfigError, match="is on scenes, which lie in no folder"):
         evaluate_run(tiny_run[0], ("knn",), Console(quiet=True), data_path=str(tmp_path))

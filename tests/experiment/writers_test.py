@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.reference.tiny_run import tiny_config
 from tvdim_jax.config import ConfigError
 from tvdim_jax.experiment.run_folder import metrics_path, metrics_table_path, tensorboard_path
-from tvdim_jax.experiment.writers import check_writers, open_log
+from tvdim_jax.experiment.writers import check_writers, open_evaluation_log, open_log
 from tvdim_jax.train.metrics import read_rows
 
 BOTH = "('csv','tensorboard')"
@@ -47,6 +47,28 @@ def test_a_run_that_goes_on_writes_no_value_twice(tmp_path):
     assert first.read_bytes().count(b"eval/knn") == 1
     assert second.read_bytes().count(b"eval/knn") == 0
     assert second.read_bytes().count(b"train/loss") == 1
+
+
+def test_an_evaluation_reaches_the_writers_of_a_finished_run_alone(tmp_path):
+    """Of one that goes on elsewhere it would take back what that has written since."""
+    config = tiny_config(tmp_path, train__writers=BOTH)
+    with open_log(config, 0, QUIET) as log:
+        for step in (1, 2):
+            log.append(step, {"train/loss": float(step)})
+        log.append(2, {"eval/knn": 0.5})
+        with open_evaluation_log(config, 1, QUIET, finished=False) as other:
+            other.append(1, {"eval/mi": 2.5})
+    (first,) = tensorboard_path(tmp_path).iterdir()
+    table = metrics_table_path(tmp_path)
+    assert "eval/mi" not in table.read_text()
+    with open_evaluation_log(config, 2, QUIET, finished=True) as log:
+        log.append(2, {"eval/knn": 0.75})  # of more images, say
+    (second,) = set(tensorboard_path(tmp_path).iterdir()) - {first}
+    assert second.read_bytes().count(b"eval/knn") == 1
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["step"], row["train/loss"]) for row in rows] == [("1", "1.0"), ("2", "2.0")]
+    assert (rows[0]["eval/mi"], rows[1]["eval/knn"]) == ("2.5", "0.75")
 
 
 def test_only_the_first_process_writes(tmp_path, monkeypatch):

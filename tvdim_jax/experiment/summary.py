@@ -37,6 +37,7 @@ from tvdim_jax.experiment.tables import (
     results_table,
 )
 from tvdim_jax.experiment.tasks import Outcome
+from tvdim_jax.experiment.writers import open_evaluation_log
 from tvdim_jax.prng import named_key
 from tvdim_jax.train import metrics
 from tvdim_jax.train.metric_log import MetricLog
@@ -208,19 +209,21 @@ def evaluate_run(
     limited = any(word.startswith("--config.eval.num_test_examples=") for word in overrides)
     if not (scores_usual_part(config) or limited):
         config.eval.num_test_examples = len(splits.test)
-    return evaluate_and_report(
-        config,
-        splits,
-        run.tokenizer,
-        run.model,
-        (run.params, run.variables),
-        step=run.step,
-        tasks=config.eval.tasks if tasks is None else tasks,
-        console=console,
-        log=MetricLog(run_folder.metrics_path(Path(config.workdir)), {}, console.print),
-        folder_name=Path(data_path).resolve().name if data_path else "",
-        against=against,
-    )
+    finished = is_finished(Path(config.workdir), run.step)
+    with open_evaluation_log(config, run.step, console, finished=finished) as log:
+        return evaluate_and_report(
+            config,
+            splits,
+            run.tokenizer,
+            run.model,
+            (run.params, run.variables),
+            step=run.step,
+            tasks=config.eval.tasks if tasks is None else tasks,
+            console=console,
+            log=log,
+            folder_name=Path(data_path).resolve().name if data_path else "",
+            against=against,
+        )
 
 
 def mark_finished(workdir: Path, step: int) -> None:

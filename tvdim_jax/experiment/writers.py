@@ -1,6 +1,6 @@
 """The writers that a config names, opened for a run."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -41,10 +41,43 @@ def open_log(config: ConfigDict, step: int, console: Console) -> Iterator[Metric
       step: updates done.
       console: told of a writer that fails.
     """
-    workdir = Path(config.workdir)
-    path = run_folder.metrics_path(workdir)
+    path = run_folder.metrics_path(Path(config.workdir))
     rows = read_rows(path) if config.train.writers and path.exists() else []
     logged = {int(row["step"] or 0): [*row] for row in rows if (row["step"] or 0) >= step}
+    with _opened(config, config.train.writers, step, logged, console) as log:
+        yield log
+
+
+@contextmanager
+def open_evaluation_log(
+    config: ConfigDict, step: int, console: Console, *, finished: bool
+) -> Iterator[MetricLog]:
+    """The log of an evaluation after `step` updates, which is no part of the training.
+
+    Of a metric that is there already the last value counts. A run that is not finished may be
+    training elsewhere: its writers are its own, and a row of an earlier step would take its later
+    ones back, so only metrics.jsonl gets the row.
+
+    Args:
+      config: of the run.
+      step: of the checkpoint.
+      console: told of a writer that fails.
+      finished: the run is.
+    """
+    with _opened(config, config.train.writers if finished else (), step, {}, console) as log:
+        yield log
+
+
+@contextmanager
+def _opened(
+    config: ConfigDict,
+    names: Collection[str],
+    step: int,
+    logged: Mapping[int, Collection[str]],
+    console: Console,
+) -> Iterator[MetricLog]:
+    workdir = Path(config.workdir)
+    path = run_folder.metrics_path(workdir)
     openers = {
         "tensorboard": partial(
             make_tensorboard_writer, run_folder.tensorboard_path(workdir), step=step, logged=logged
@@ -58,7 +91,7 @@ def open_log(config: ConfigDict, step: int, console: Console) -> Iterator[Metric
             logged=logged,
         ),
     }
-    mine = config.train.writers if jax.process_index() == 0 else ()
+    mine = names if jax.process_index() == 0 else ()
     log = MetricLog(
         path,
         {name: openers[name] for name in mine},
