@@ -8,7 +8,7 @@ import pytest
 from tests.reference.label_table import Findings
 from tests.reference.tiny_run import tiny_config
 from tvdim_jax.config import ConfigError
-from tvdim_jax.experiment.against import compare_with, open_other
+from tvdim_jax.experiment.against import compare_with, open_other, unlike
 from tvdim_jax.experiment.comparison import name_rows, save
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.tasks import Examples
@@ -73,3 +73,19 @@ def test_what_cannot_be_compared_is_one_line(tmp_path):
     stored = {"findings": scores(), "ordinal": scores()}
     _, lines = compare_with(opened(tmp_path), stored, {"findings": {}, "ordinal": {}}, 7)
     assert lines == [f"ordinal: not compared, as {tmp_path} has no scores of it that fit"]
+
+
+def test_what_of_the_protocol_differs_is_said():
+    """One record comes from memory with its tuples, the other one from JSON."""
+    own = {"templates": ("a {}", "b {}"), "class_names": ("x", "y", "z")}
+    other = {"templates": ["b {}", "a {}"], "class_names": ["x", "y"]}
+    assert unlike(own, other) == ["classes to choose from: 3 against 2, not the same"]
+    other = {"templates": ["a {}", "c {}"], "class_names": ["x", "y", "z"]}
+    assert unlike(own, other) == ["templates: 2 against 2, not the same"]
+    tuned = {"protocol": {"num_steps": 300, "learning_rate": 1e-3, "num_trained_parameters": 5}}
+    longer = {"protocol": {"num_steps": 600, "learning_rate": 3e-4, "num_trained_parameters": 7}}
+    assert unlike(tuned, longer) == [
+        "fine-tuning num steps 300 against 600",
+        "fine-tuning learning rate 0.001 against 0.0003",
+    ]
+    assert unlike(tuned, tuned) == unlike({}, tuned) == []

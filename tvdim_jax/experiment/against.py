@@ -13,6 +13,7 @@ from tvdim_jax.experiment.comparison import Stored, check_same_images, compare, 
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.tasks import TASK_OF, Result
 
+_TUNING = ("num_steps", "batch_size", "learning_rate", "layer_decay", "weight_decay")
 _WITH_SCORES = "mi, label_fractions, reranking and false_negatives keep none"
 
 
@@ -138,4 +139,13 @@ def unlike(own: Result, other: Result) -> list[str]:
     ):
         if pair[0] != pair[1] and None not in pair:
             found.append(f"{name} {pair[0]:,} against {pair[1]:,}")
+    for field, name in (("templates", "templates"), ("class_names", "classes to choose from")):
+        pair = [each.get(field) for each in (own, other)]
+        if None not in pair and set(pair[0]) != set(pair[1]):
+            found.append(f"{name}: {len(pair[0])} against {len(pair[1])}, not the same")
+    protocols = [each.get("protocol", {}) for each in (own, other)]
+    for field in _TUNING:
+        pair = [each.get(field) for each in protocols]
+        if pair[0] != pair[1] and None not in pair:
+            found.append(f"fine-tuning {field.replace('_', ' ')} {pair[0]:g} against {pair[1]:g}")
     return found
