@@ -120,6 +120,14 @@ def test_boxes_of_scenes_and_what_scenes_lack(tiny_run, tmp_path, capsys):
     assert (workdir / "evals" / "pointing_scenes.npz").exists()
 
 
+def test_nothing_to_score_is_a_failure(tiny_run, tmp_path, capsys):
+    workdir = tmp_path / "copy"
+    shutil.copytree(tiny_run[0], workdir)
+    assert main(["evaluate", str(workdir), "--tasks", "findings,vqa"]) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("not scored, as") == 2
+
+
 @pytest.fixture
 def trained(monkeypatch):
     """What the verb asks `run_robustness` for; a report, or None where the run is stopped."""

@@ -15,6 +15,7 @@ from tvdim_jax.experiment.summary import evaluate_run
 from tvdim_jax.experiment.tasks import TASK_OF
 
 ROBUSTNESS = "robustness"  # no task of a run: it trains
+NOTHING_SCORED = 1
 STOPPED_AND_SAVED = 75  # as of train: run the same command again
 _WIDTH = max(map(len, TASK_OF))
 _TASKS = "\n".join(f"  {name:<{_WIDTH}}  {task.does}" for name, task in TASK_OF.items())
@@ -37,6 +38,9 @@ example:
   tvdim evaluate runs/coco_srcl --config.data.source=karpathy --data FLICKR30K --split test \
       --tasks retrieval,reranking --config.eval.num_test_examples=1000
   tvdim evaluate configs/demo.py --tasks robustness --levels 0,.2,.4,.6
+
+exit code: 0 some task was scored, 1 none was, 2 bad config, data or checkpoint, 75 robustness was
+stopped and saved.
 """
 
 
@@ -101,7 +105,9 @@ def run(args: argparse.Namespace, overrides: Sequence[str]) -> int:
         return STOPPED_AND_SAVED
     if args.json:
         Console(soft_wrap=True).print_json(json.dumps(found))
-    return 0
+    missing = found.get("not_scored", {})
+    nothing = missing and not any(found[name] for name in found if name != "not_scored")
+    return NOTHING_SCORED if nothing else 0
 
 
 def _check_robustness(args: argparse.Namespace, tasks: Sequence[str]) -> None:
