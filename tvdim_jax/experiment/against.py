@@ -140,9 +140,9 @@ def unlike(own: Result, other: Result) -> list[str]:
         if pair[0] != pair[1] and None not in pair:
             found.append(f"{name} {pair[0]:,} against {pair[1]:,}")
     for field, name in (("templates", "templates"), ("class_names", "classes to choose from")):
-        pair = [each.get(field) for each in (own, other)]
-        if None not in pair and set(pair[0]) != set(pair[1]):
-            found.append(f"{name}: {len(pair[0])} against {len(pair[1])}, not the same")
+        lists = [each.get(field, ()) for each in (own, other)]
+        if all(lists) and set(lists[0]) != set(lists[1]):
+            found.append(f"{name}: {len(lists[0])} against {len(lists[1])}, not the same")
     protocols = [each.get("protocol", {}) for each in (own, other)]
     for field in _TUNING:
         pair = [each.get(field) for each in protocols]
