@@ -45,12 +45,14 @@ class LogisticFit(NamedTuple):
       bias: float32 `[C]`, never penalised.
       objective: the minimum found, in nats per row.
       converged: L-BFGS met its tolerance before its iteration limit.
+      num_iterations: of L-BFGS.
     """
 
     weights: np.ndarray
     bias: np.ndarray
     objective: float
     converged: bool
+    num_iterations: int
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """`[m, D]` -> `[m, C]`."""
@@ -155,7 +157,9 @@ def fit_logistic(
     )
     parameters = _solve(factor, found.x.reshape(shape), "T").astype(np.float32)
     weights = parameters[:-1] if problem.basis is None else problem.basis @ parameters[:-1]
-    return LogisticFit(weights, parameters[-1], float(found.fun), bool(found.success))
+    return LogisticFit(
+        weights, parameters[-1], float(found.fun), bool(found.success), int(found.nit)
+    )
 
 
 def _factor(problem: LogisticProblem, penalty: float) -> np.ndarray | None:
