@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -42,6 +43,17 @@ def test_protocol_is_recorded_and_deterministic():
     assert (found.num_train, found.num_validation, found.num_test) == (101, 20, 50)
     assert (found.num_classes, found.num_features, found.seed) == (4, 21, 3)
     assert json.loads(json.dumps(found._asdict()))["metric"] == "accuracy"
+
+
+def test_standardisation_makes_no_copy_of_the_features():
+    features = np.random.default_rng(0).normal(3, 2, size=(2000, 1000)).astype(np.float32)
+    tracemalloc.start()
+    mean, std = linear_probe._standardisation(features)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_allclose(mean, features.astype(float).mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(std, features.astype(float).std(axis=0), rtol=1e-6)
+    assert peak < features.nbytes / 2
 
 
 def test_the_test_part_never_reaches_the_choice():

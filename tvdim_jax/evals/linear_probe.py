@@ -21,6 +21,7 @@ from tvdim_jax.evals.labelled import (
 from tvdim_jax.evals.logistic import LogisticFit, fit_logistic, make_problem
 
 _SWEEP_TOLERANCE = 1e-5  # enough to choose by; the final fit is tighter
+_BLOCK = 64  # coordinates whose deviation is measured at a time
 PENALTIES = (1e4, 1e3, 1e2, 1e1, 1e0, 1e-1)
 
 
@@ -183,7 +184,9 @@ def _sweep(
 def _standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each coordinate, float32 `[D]`; constant ones divide by 1."""
     mean = features.mean(axis=0, dtype=np.float64)
-    std = features.std(axis=0, dtype=np.float64)
+    # In blocks, as numpy makes a float64 copy of what it takes the deviation of.
+    blocks = np.split(features, range(_BLOCK, features.shape[1], _BLOCK), axis=1)
+    std = np.concatenate([block.std(axis=0, dtype=np.float64) for block in blocks])
     # Rounding noise of a constant coordinate must not be blown up to unit variance.
     std = np.where(std > 1e-6 * np.abs(mean), std, 1.0)
     return mean.astype(np.float32), std.astype(np.float32)
