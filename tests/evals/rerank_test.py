@@ -127,3 +127,13 @@ def test_memory_follows_the_lists_not_the_matrix():
 def test_errors(change, message):
     with pytest.raises(ValueError, match=message):
         rerank(**{"scores": planted(1, 1.0), "matches": planted(2, 1.0)} | change)
+
+
+def test_a_partner_that_is_not_listed_comes_after_all_texts_of_other_images():
+    """Three of the five texts are of image 0, which lists another one: two come before its own."""
+    rows = np.array([0, 0, 0, 1, 2])
+    scores = np.eye(3, dtype=np.float32)[:, rows]
+    scores[0] = [0, 0, 0, 9, 0]
+    found = rerank(scores, scores, rows, num_listed=1, ks=(2, 3))
+    assert found["reranked_image_to_text_R@2"] == pytest.approx(2 / 3)
+    assert found["reranked_image_to_text_R@3"] == 1

@@ -149,7 +149,7 @@ def test_another_run_is_compared_on_the_same_images(scored, tmp_path):
     assert str(error.value) == (
         f"no single scores of linear_probe,retrieval on scenes in '{two}'; score that run on the "
         f"same set first: tvdim evaluate {two} --tasks linear_probe,retrieval, with the same "
-        "--data and --split; mi, label_fractions, reranking and false_negatives keep none"
+        "--data and --split; mi, label_fractions and false_negatives keep none"
     )
     assert not (one / "evals").exists()
     assert not (one / "bad_examples.evaluation.jsonl").exists()  # nothing was read

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from tvdim_jax.evals import score_tiles
-from tvdim_jax.evals.retrieval import recall_at_k_by_scores
+from tvdim_jax.evals.retrieval import Ranks, partner_ranks_by_scores, recalls
 from tvdim_jax.evals.score_tiles import ScoreTile, blocks_of, check_rows, lowest_tie, score_tile
 
 # (rows of n images, rows of n texts) -> how well each pair matches [n]
 MatchPairs = Callable[[np.ndarray, np.ndarray], Any]
+_WAYS = ("image_to_text", "text_to_image")
 
 
 def reranked_recall_at_k(
@@ -26,7 +27,70 @@ def reranked_recall_at_k(
     pairs_per_call: int = 256,
     block_size: int | None = None,
 ) -> dict[str, float]:
-    """Recall at k after re-ranking, beside that of the scores alone.
+    """Recall at k after re-ranking, beside that of the scores alone; see `reranked_ranks`.
+
+    Args:
+      score: see `reranked_ranks`.
+      match: see there.
+      num_images: N.
+      text_image_row: int `[M]`, the image of each text.
+      ks: cut-offs, >= 1.
+      num_listed: see `reranked_ranks`.
+      pairs_per_call: see there.
+      block_size: see there.
+
+    Returns:
+      See `reranked_recalls`.
+
+    Raises:
+      ValueError: see `reranked_ranks`, and cut-offs out of range.
+    """
+    check_rows(text_image_row, num_images, ks)
+    ranks = reranked_ranks(
+        score,
+        match,
+        num_images,
+        text_image_row,
+        num_listed=num_listed,
+        pairs_per_call=pairs_per_call,
+        block_size=block_size,
+    )
+    return reranked_recalls(*ranks, ks)
+
+
+def reranked_recalls(
+    plain: Ranks, reranked: Ranks, ks: Sequence[int] = (1, 5, 10)
+) -> dict[str, float]:
+    """What `reranked_ranks` gives, in shares.
+
+    Args:
+      plain: by the scores alone.
+      reranked: after re-ranking.
+      ks: cut-offs, >= 1.
+
+    Returns:
+      What `retrieval.recall_at_k` returns, by the scores alone; the same after re-ranking, with
+      "reranked_" before each name; of each way the mean over ks, such as
+      "reranked_image_to_text_R@mean".
+    """
+    anew = {f"reranked_{name}": value for name, value in recalls(reranked, ks).items()}
+    found = recalls(plain, ks) | anew
+    ways = [f"{stage}{way}" for stage in ("", "reranked_") for way in _WAYS]
+    means = {f"{way}_R@mean": float(np.mean([found[f"{way}_R@{k}"] for k in ks])) for way in ways}
+    return found | means
+
+
+def reranked_ranks(
+    score: ScoreTile,
+    match: MatchPairs,
+    num_images: int,
+    text_image_row: np.ndarray,
+    *,
+    num_listed: int,
+    pairs_per_call: int = 256,
+    block_size: int | None = None,
+) -> tuple[Ranks, Ranks]:
+    """How many candidates stand before each partner, by the scores alone and after re-ranking.
 
     The `num_listed` best texts of each image, and images of each text, by `score` are ordered anew
     by `match`; all other candidates come behind them, in an order that nobody knows. So a partner
@@ -39,15 +103,12 @@ def reranked_recall_at_k(
         matching head; always n = pairs_per_call, some pairs twice, so that it compiles once.
       num_images: N.
       text_image_row: int `[M]`, the image of each text.
-      ks: cut-offs, >= 1.
       num_listed: candidates to order anew, >= 1; with more than there are, it is all of them.
       pairs_per_call: pairs of one call of `match`, >= 1.
       block_size: images and texts of a tile at most; None is 1,024.
 
     Returns:
-      What `retrieval.recall_at_k` returns, by the scores alone; the same after re-ranking, with
-      "reranked_" before each name; of each way the mean over ks, such as
-      "reranked_image_to_text_R@mean".
+      The ranks of both, see `retrieval.Ranks`.
 
     Raises:
       ValueError: an argument out of range, or scores or matches that are not finite or of another
@@ -56,7 +117,7 @@ def reranked_recall_at_k(
     Source: Li et al. 2021 (arXiv 2107.07651), section 5, with 128 listed for Flickr30k and 256 for
     COCO.
     """
-    rows = check_rows(text_image_row, num_images, ks)
+    rows = check_rows(text_image_row, num_images, (1,))
     if num_listed < 1 or pairs_per_call < 1:
         raise ValueError(
             f"re-ranking: got num_listed={num_listed}, pairs_per_call={pairs_per_call}, wanted at "
@@ -70,20 +131,11 @@ def reranked_recall_at_k(
         lambda asks, found: match(found, every_text[asks]), images_of, pairs_per_call
     )
     num_others = len(rows) - np.bincount(rows)[queries]
-    before = {
-        "image_to_text": _num_before(by_image, rows[texts_of] == queries[:, None], num_others),
-        "text_to_image": _num_before(by_text, images_of == rows[:, None], num_images - 1),
-    }
-    plain = recall_at_k_by_scores(score, num_images, rows, ks, block_size=block_size)
-    reranked = {
-        f"reranked_{way}_R@{k}": float(np.mean(places < k))
-        for way, places in before.items()
-        for k in ks
-    }
-    found = plain | reranked
-    ways = [f"{stage}{way}" for stage in ("", "reranked_") for way in before]
-    means = {f"{way}_R@mean": float(np.mean([found[f"{way}_R@{k}"] for k in ks])) for way in ways}
-    return found | means
+    image = np.full(num_images, -1, np.int64)
+    image[queries] = _num_before(by_image, rows[texts_of] == queries[:, None], num_others)
+    text = _num_before(by_text, images_of == rows[:, None], num_images - 1)
+    plain = partner_ranks_by_scores(score, num_images, rows, block_size=block_size)
+    return plain, Ranks(image, text)
 
 
 def _best(

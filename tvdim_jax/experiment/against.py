@@ -14,7 +14,7 @@ from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.tasks import TASK_OF, Result
 
 _TUNING = ("num_steps", "batch_size", "learning_rate", "layer_decay", "weight_decay")
-_WITH_SCORES = "mi, label_fractions, reranking and false_negatives keep none"
+_WITH_SCORES = "mi, label_fractions and false_negatives keep none"
 
 
 class Other(NamedTuple):

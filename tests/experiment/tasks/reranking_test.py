@@ -40,8 +40,11 @@ def context_of(config, match=match):
 
 
 def test_the_matching_head_puts_the_list_in_order():
-    result = RERANKING.run(context_of(tiny_config(**SRCL, eval__num_reranked=4))).result
+    result, examples, _ = RERANKING.run(context_of(tiny_config(**SRCL, eval__num_reranked=4)))
     metrics = result["metrics"]
+    assert list(examples) == ["image to text, re-ranked", "text to image, re-ranked"]
+    assert all(each.scores.all() for each in examples.values())
+    assert result["note"].startswith("24 images and 24 texts, the 4 best by cosine ordered anew")
     # The nearest is the neighbour, but at one end of the wheel, where there is none.
     assert metrics["image_to_text_R@1"] == pytest.approx(1 / SIZE)
     assert metrics["text_to_image_R@1"] == pytest.approx(1 / SIZE)
@@ -52,8 +55,10 @@ def test_the_matching_head_puts_the_list_in_order():
 
 
 def test_a_list_of_one_leaves_the_cosines_as_they_are():
-    metrics = RERANKING.run(context_of(tiny_config(**SRCL, eval__num_reranked=1))).result["metrics"]
-    assert metrics["reranked_text_to_image_R@1"] == pytest.approx(1 / SIZE)
+    outcome = RERANKING.run(context_of(tiny_config(**SRCL, eval__num_reranked=1)))
+    assert outcome.result["metrics"]["reranked_text_to_image_R@1"] == pytest.approx(1 / SIZE)
+    hits = outcome.examples["text to image, re-ranked"].scores
+    assert hits.mean(axis=0) == pytest.approx([1 / SIZE] * 3)
 
 
 def test_a_head_that_prefers_wrong_pairs_is_seen():

@@ -7,11 +7,11 @@ from tvdim_jax.config import uses_fusion
 from tvdim_jax.data.eval_batches import caption_table
 from tvdim_jax.evals.features import extract_all
 from tvdim_jax.evals.knn import unit_rows
-from tvdim_jax.evals.rerank import reranked_recall_at_k
+from tvdim_jax.evals.rerank import reranked_ranks, reranked_recalls
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import EMBEDDING, IMAGE_TOKENS, text_batches
 from tvdim_jax.experiment.tasks.base import Context, Outcome, Task
-from tvdim_jax.experiment.tasks.retrieval import missing_texts
+from tvdim_jax.experiment.tasks.retrieval import KS, hits_of, missing_texts
 
 _RERANKED = "reranked_"
 
@@ -36,13 +36,14 @@ def _reranking(context: Context) -> Outcome:
     _, valid = tokenizer.encode(texts)
     image_x, text_x = unit_rows(test.features[EMBEDDING]), unit_rows(found[EMBEDDING])
     images, tokens = test.features[IMAGE_TOKENS], found["tokens"]
-    metrics = reranked_recall_at_k(
+    plain, reranked = reranked_ranks(
         lambda i, j: image_x[i] @ text_x[j].T,
         lambda i, j: np.asarray(fused.match(tokens[j], valid[j], images[i])),
         len(images),
         np.searchsorted(test.rows, text_rows),
         num_listed=context.config.eval.num_reranked,
     )
+    metrics = reranked_recalls(plain, reranked, KS)
     details: dict[str, dict[str, float]] = {"by cosine": {}, "re-ranked": {}}
     for name, value in metrics.items():
         stage = "re-ranked" if name.startswith(_RERANKED) else "by cosine"
@@ -53,8 +54,14 @@ def _reranking(context: Context) -> Outcome:
         "num_images": len(images),
         "num_texts": len(texts),
         "num_reranked": context.config.eval.num_reranked,
+        "note": (
+            f"{len(images):,} images and {len(texts):,} texts, the "
+            f"{context.config.eval.num_reranked} best by cosine ordered anew; ties and what is not "
+            "listed count as misses"
+        ),
     }
-    return Outcome(result, {})
+    hits = hits_of(reranked, test.rows, text_rows)
+    return Outcome(result, {f"{way}, re-ranked": each for way, each in hits.items()})
 
 
 RERANKING = Task(
