@@ -15,6 +15,7 @@ import numpy as np
 
 from tvdim_jax.evals.score_tiles import ScoreTile
 
+PAIRS_PER_TILE = 512  # at most, so that estimates of sets of unequal size have one ceiling
 SATURATED = 0.98  # share of log N from which on InfoNCE says nothing but "at least this much"
 
 # (scores of a tile [N, N], counts [R, N]) -> [R], as if pair i were there counts[r, i] times
@@ -64,7 +65,7 @@ def estimate(
     num_pairs: int,
     *,
     jsd_score: ScoreTile | None = None,
-    pairs_per_tile: int = 512,
+    pairs_per_tile: int = PAIRS_PER_TILE,
     smile_clip: float = 5.0,
     num_resamples: int = 500,
     confidence: float = 0.95,

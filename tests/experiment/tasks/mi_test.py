@@ -9,7 +9,7 @@ from tests.reference.label_table import ENCODERS, TOKENIZER, Table, numbers
 from tests.reference.tiny_run import tiny_config
 from tvdim_jax.evals import mi_estimate, representation
 from tvdim_jax.experiment.data import Splits
-from tvdim_jax.experiment.tasks import Context, Images
+from tvdim_jax.experiment.tasks import Context, Images, mi
 from tvdim_jax.experiment.tasks.mi import MI
 
 
@@ -35,6 +35,7 @@ def test_pairs_that_tell_all_and_pairs_that_tell_nothing():
     assert sure["metrics"]["info_nce_nats"] > 0.98 * np.log(24)
     assert (sure["metrics"]["saturated"], blind["metrics"]["saturated"]) == (1, 0)
     assert "InfoNCE is saturated: the pairs share at least its ceiling" in sure["note"]
+    assert sure["note"].endswith("up to 512 pairs raise it: --config.eval.num_test_examples")
     assert "saturated" not in blind["note"]
     assert blind["metrics"]["info_nce_nats"] < 1e-5
     assert sure["metrics"]["smile_of_jsd_critic_nats"] > 0.3
@@ -58,6 +59,12 @@ def test_the_numbers_are_those_of_the_panel():
     rows = result["numbers"]["nats, 95 % interval"]
     assert rows["InfoNCE"][1] < rows["InfoNCE"][0] < rows["InfoNCE"][2]
     assert rows["ceiling of InfoNCE, log 24"] == pytest.approx(np.log(24))
+
+
+def test_more_pairs_are_not_asked_for_where_they_cannot_raise_the_ceiling(monkeypatch):
+    monkeypatch.setattr(mi, "PAIRS_PER_TILE", 24)
+    note = run(np.arange(24), objective__temperature=0.001)["note"]
+    assert note.endswith("much more; the others have no such ceiling, see their intervals")
 
 
 def test_few_training_pairs_train_no_critic():

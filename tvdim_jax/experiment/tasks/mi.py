@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from tvdim_jax.config import compares_texts, uses_sentences, uses_text
 from tvdim_jax.evals import jsd_critic, mi_estimate, representation
-from tvdim_jax.evals.mi_estimate import ESTIMATE_NAMES, MiPanel
+from tvdim_jax.evals.mi_estimate import ESTIMATE_NAMES, PAIRS_PER_TILE, MiPanel
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import EMBEDDING, GLOBAL, LOCAL_MAP, comparable
 from tvdim_jax.experiment.tasks.base import Context, Outcome, Result, Task
@@ -95,8 +95,12 @@ def _note(panel: MiPanel, pairs: HeldOutPairs, learned: dict[str, Any] | None) -
     if panel.saturated:
         note += (
             "; InfoNCE is saturated: the pairs share at least its ceiling, and it cannot say how "
-            "much more; score more pairs with --config.eval.num_test_examples"
+            "much more; "
         )
+        if panel.pairs_per_tile < PAIRS_PER_TILE:
+            note += f"up to {PAIRS_PER_TILE} pairs raise it: --config.eval.num_test_examples"
+        else:
+            note += "the others have no such ceiling, see their intervals"
     if learned is None:
         note += f"; no JSD-trained critic on fewer than {jsd_critic.FEWEST_PAIRS} training pairs"
     return note
