@@ -1,5 +1,7 @@
 """A trial of a tiny CLIP: its pairs, its loss on 1 and 8 devices, and what it memorises."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -42,6 +44,16 @@ def test_loss_and_gradient_are_the_same_on_1_and_8_devices(trial):
     assert of_loss < 1e-4
     assert of_gradient < 1e-3
     assert any(np.abs(leaf).max() > 1e-4 for leaf in jax.tree.leaves(one[1]))
+
+
+def test_what_is_memorised_is_recall_at_1_of_images_by_their_texts(trial, monkeypatch):
+    ways = [f"{way}_R@{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5, 10)]
+    metrics = {name: 0.1 * place for place, name in enumerate(ways)}
+    result = {"metrics": metrics, "chance": {name: 0.5 + v for name, v in metrics.items()}}
+    found = SimpleNamespace(rows={"trained": {"retrieval": SimpleNamespace(result=result)}})
+    monkeypatch.setattr(trial_lib, "make_encoders", lambda *_: None)
+    monkeypatch.setattr(trial_lib, "evaluate", lambda *_, **__: found)
+    assert trial_lib._share_found(trial, (None, None)) == pytest.approx((0.3, 0.8))
 
 
 def test_a_gradient_of_another_scale_is_a_difference():

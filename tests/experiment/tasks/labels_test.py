@@ -40,6 +40,7 @@ def test_one_part_has_one_label_a_row_and_the_other_several():
         assert results["linear_probe"]["metrics"]["mAP"] > 0.9  # "any" would be 0.5
         assert results["knn"]["metrics"]["mean_auc"] > 0.95
         assert results["knn"]["metrics"]["mAP"] > 0.9
+        assert results["linear_probe"]["chance"] == results["knn"]["chance"] == {"mean_auc": 0.5}
         for task in ("linear_probe", "knn"):
             said = "; uncertain labels masked, unmentioned labels count as negative"
             assert results[task]["note"].endswith(said)
@@ -70,6 +71,7 @@ def test_a_record_holds_the_metric_by_its_name():
     parts = Table(40, labels=halves(40)), Table(40, labels=halves(40))
     record = score(*parts, tasks=["knn"])["knn"]
     assert record["metrics"] == {"accuracy": 1.0}
+    assert record["chance"] == {"accuracy": 0.5}
     assert "metric" not in record
     assert "value" not in record
     assert record["note"] == (

@@ -84,6 +84,7 @@ def _linear_probe(context: Context) -> Outcome:
         fitted, scored, group_id=group_id, seed=context.config.seed
     )
     result = record(probe._asdict())
+    result["chance"] = _chance(scored, probe.num_classes)
     result["note"] = _probe_note(probe)
     if scored.labels.ndim == 1:
         result["class_mean_accuracy"] = class_mean_accuracy(logits.argmax(axis=1), scored.labels)
@@ -92,6 +93,11 @@ def _linear_probe(context: Context) -> Outcome:
     else:
         _add_of_several(result, logits, scored, probe.classes_skipped)
     return Outcome(result, {GLOBAL: _examples(context, scored, logits, probe.classes_skipped)})
+
+
+def _chance(scored: LabelledFeatures, num_classes: int) -> dict[str, float]:
+    """Of guesses that look at nothing, each class as often."""
+    return {"accuracy": 1 / num_classes} if scored.labels.ndim == 1 else {"mean_auc": 0.5}
 
 
 def _probe_note(probe: ProbeResult) -> str:
@@ -128,6 +134,7 @@ def _knn(context: Context) -> Outcome:
     num_neighbors = min(NUM_NEIGHBORS, len(context.train.rows))
     nearest, class_scores = knn.predict(*parts, num_neighbors=num_neighbors)
     result = record(nearest._asdict())
+    result["chance"] = _chance(parts[1], nearest.num_classes)
     result["note"] = (
         f"{num_neighbors} nearest by cosine, votes exp(cosine / {nearest.temperature:g}); "
         f"{nearest.num_train:,} training and {nearest.num_test:,} test images"
