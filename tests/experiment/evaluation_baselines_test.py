@@ -60,3 +60,23 @@ def test_an_encoder_that_no_task_scores_sees_no_image(monkeypatch):
     assert rows["random initialisation"] == {}
     assert not TASK_OF["vqa"].beside_untrained
     assert TASK_OF["nlvr"].beside_untrained
+
+
+def test_baselines_of_a_task_that_the_trained_encoder_fails_are_not_scored(monkeypatch):
+    asked = []
+
+    def fail(context):
+        asked.append(context.encoders)
+        raise ValueError("the trained one has collapsed")
+
+    for name, run in (("knn", fail), ("retrieval", lambda _: Outcome({}, {}))):
+        task = TASK_OF[name]._replace(run=run, missing=lambda *_: None, takes_pixels=False)
+        monkeypatch.setitem(evaluation.TASK_OF, name, task)
+    encoders = {NAMES[0]: ENCODERS, NAMES[1]: ENCODERS._replace(critics={"other": 1})}
+    splits = Splits(Table(3), Table(24))
+    found = evaluate(encoders, splits, TOKENIZER, tiny_config(), tasks=["knn", "retrieval"])
+    assert asked == [ENCODERS]
+    assert found.missing == {"knn": "the trained one has collapsed"}
+    assert {name: [*rows] for name, rows in found.rows.items()} == dict.fromkeys(
+        NAMES, ["retrieval"]
+    )
