@@ -77,6 +77,4 @@ def test_baselines_of_a_task_that_the_trained_encoder_fails_are_not_scored(monke
     found = evaluate(encoders, splits, TOKENIZER, tiny_config(), tasks=["knn", "retrieval"])
     assert asked == [ENCODERS]
     assert found.missing == {"knn": "the trained one has collapsed"}
-    assert {name: [*rows] for name, rows in found.rows.items()} == dict.fromkeys(
-        NAMES, ["retrieval"]
-    )
+    assert [[*rows] for rows in found.rows.values()] == [["retrieval"]] * 2
