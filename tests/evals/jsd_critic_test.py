@@ -83,3 +83,13 @@ def test_the_epoch_is_chosen_on_pairs_that_do_not_train():
     short, long = (jsd_critic.fit(x, y, epochs=epochs) for epochs in (1, 30))
     assert long.stop_objective >= short.stop_objective
     assert long.epoch < 30
+
+
+def test_a_coordinate_that_is_dead_in_training_does_not_drown_the_others():
+    x, y = gaussians(1.0, 400)
+    dead, alive = np.zeros(300), np.full(100, 0.5)
+    critic = jsd_critic.fit(np.c_[x[:300], dead], y[:300], epochs=3)
+    rows = np.arange(100)
+    without = critic.score_tile(np.c_[x[300:], np.zeros(100)], y[300:])(rows, rows)
+    scores = critic.score_tile(np.c_[x[300:], alive], y[300:])(rows, rows)
+    np.testing.assert_allclose(scores, without, atol=1.0)

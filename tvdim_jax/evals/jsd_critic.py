@@ -94,7 +94,7 @@ def fit(x: np.ndarray, y: np.ndarray, *, epochs: int = 30, seed: int = 0) -> Jsd
     stop, train = order[:num_stop], order[num_stop:]
     sides = {"x": np.asarray(x, np.float64), "y": np.asarray(y, np.float64)}
     mean = {name: side[train].mean(axis=0) for name, side in sides.items()}
-    std = {name: np.maximum(side[train].std(axis=0), 1e-6) for name, side in sides.items()}
+    std = {name: _deviation(side[train], mean[name]) for name, side in sides.items()}
     inputs = {name: jnp.float32((side - mean[name]) / std[name]) for name, side in sides.items()}
     key = jax.random.key(seed)
     params = {name: _init(named_key(key, name), each.shape[1]) for name, each in inputs.items()}
@@ -108,6 +108,15 @@ def fit(x: np.ndarray, y: np.ndarray, *, epochs: int = 30, seed: int = 0) -> Jsd
         if reached > best[2]:
             best = params, epoch, reached
     return JsdCritic(best[0], mean, std, best[1], best[2])
+
+
+def _deviation(rows: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Standard deviation of each coordinate, 1 where it is constant but for rounding.
+
+    A unit that is dead on these rows may be alive on held-out ones, and must not drown the others.
+    """
+    std = rows.std(axis=0)
+    return np.where(std > 1e-6 * np.abs(mean), std, 1.0)
 
 
 @partial(jax.jit, static_argnums=1)
