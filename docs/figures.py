@@ -1,4 +1,4 @@
-"""Draws the figures of the README and the docs from runs.
+"""Draws the figures of the README and the docs from runs, in light and beside it in dark.
 
 Commands: python docs/figures.py demo runs/demo docs/images/demo.png
           python docs/figures.py curves runs/flickr8k docs/images/flickr8k.png
@@ -6,23 +6,43 @@ Commands: python docs/figures.py demo runs/demo docs/images/demo.png
 
 import math
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from PIL import Image
+from matplotlib.figure import Figure, SubFigure
 
-import tvdim_jax
-from tvdim_jax.data.sources.scenes import Scenes
-from tvdim_jax.experiment.run_folder import metrics_path, read_config
-from tvdim_jax.train.metrics import read_rows
+from tvdim_jax.data.sources.scenes import SIZES, Scenes
+from tvdim_jax.experiment.inference import TrainedModel, open_trained
+from tvdim_jax.experiment.map_sections import map_card
+from tvdim_jax.experiment.report import read_records, read_run_rows
+from tvdim_jax.experiment.run_folder import read_config
+from tvdim_jax.report.curves import Row, ceiling, line_of
+from tvdim_jax.report.figures import write_both_themes
+from tvdim_jax.report.formats import percent
+from tvdim_jax.report.lines import Level, Line, plot_lines
+from tvdim_jax.report.maps import MapCard, text_layer
+from tvdim_jax.report.pictures import plot_picture
+from tvdim_jax.report.scores import TRAINED, Record, Score, scores_of
+from tvdim_jax.report.style import colour, series
 
-INK, BLUE, GREY = "#222222", "#0072b2", "#999999"  # safe for colour blindness
 UNSEEN_SEED = 7
 ROWS = (0, 1, 2, 3)  # the first scenes of that seed, not chosen
+
+
+class Seen(NamedTuple):
+    """An unseen scene.
+
+    Attributes:
+      scene: uint8 RGB `[128, 128, 3]`.
+      card: the same scene as the encoder reads it, with the map of one caption.
+    """
+
+    scene: np.ndarray
+    card: MapCard
 
 
 def main(what: str, run: str, out: str) -> None:
@@ -31,72 +51,96 @@ def main(what: str, run: str, out: str) -> None:
     Args:
       what: "demo" or "curves".
       run: folder of a run; for "demo" a finished one of configs/demo.py.
-      out: PNG to write.
+      out: PNG to write; the dark one lies beside it.
     """
-    mpl.rcParams.update({"font.family": "sans-serif", "font.size": 9, "text.color": INK})
-    figure = {"demo": draw_demo, "curves": draw_curves}[what](run)
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=160)
+    folder = Path(run)
+    rows, batch_size = read_run_rows(folder), read_config(folder).train.batch_size
+    draw = partial(draw_curves, rows, batch_size)
+    if what == "demo":
+        records, _ = read_records(folder)
+        probe = next(each for each in records if each["task"] == "linear_probe")
+        draw = partial(draw_demo, unseen_scenes(folder), probe, rows, batch_size)
+    write_both_themes(draw, Path(out))
 
 
-def draw_curves(run: str) -> Figure:
+def unseen_scenes(run: Path) -> list[Seen]:
+    """Scenes with where the trained critic sees one caption of their main object."""
+    trained = open_trained(run)
+    model, config = TrainedModel(trained), trained.config
+    sizes = max(SIZES), config.data.image_size
+    large, read = (Scenes(100, seed=UNSEEN_SEED, image_size=size) for size in sizes)
+    return [
+        Seen(large.read_image(row), map_card(config, model, read, row, [read.captions(row)[2]]))
+        for row in ROWS
+    ]
+
+
+def draw_curves(rows: Sequence[Row], batch_size: int) -> Figure:
     """Image loss, text loss and mutual information over the updates."""
-    figure = plt.figure(figsize=(10.4, 2.9), layout="constrained")
+    figure = Figure(figsize=(10.4, 2.9))
     image, text, information = figure.subplots(1, 3)
-    _draw_metric(image, run, "train/image_loss", "image loss (AMDIM), nats and penalty")
-    _draw_metric(text, run, "train/text_loss", "text loss (ranking), cosine")
-    _draw_information(information, Path(run))
+    plot_lines(image, [_line(rows, "train/image_loss")], unit="nats and penalty")
+    image.set_title("Image loss, AMDIM")
+    plot_lines(text, [_line(rows, "train/text_loss")], unit="cosine")
+    text.set_title("Text loss, ranking")
+    _plot_information(information, rows, batch_size)
+    information.set_title("Mutual information of image and text")
     return figure
 
 
-def draw_demo(run: str) -> Figure:
-    """Heat maps of unseen scenes on the left, the curve of mutual information on the right."""
-    figure = plt.figure(figsize=(10.4, 3.2), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(2.1, 1))
-    _draw_maps(left.subplots(2, len(ROWS)), run)
-    _draw_information(right.subplots(), Path(run))
+def draw_demo(
+    scenes: Sequence[Seen], probe: Record, rows: Sequence[Row], batch_size: int
+) -> Figure:
+    """Maps over unseen scenes on the left, the bound and the scores on the right."""
+    figure = Figure(figsize=(10.4, 4.1))
+    left, right = figure.subfigures(1, 2, width_ratios=(2.3, 1), wspace=0.03)
+    grid = left.subplots(2, len(scenes))
+    for (plain, seen), (scene, card) in zip(grid.T, scenes, strict=True):
+        plot_picture(plain, scene)
+        plain.set_title(_wrapped(card.texts[0].text), fontsize=8.5, fontweight="normal")
+        plot_picture(seen, card.pixels, text_layer(card.texts[0], card.border))
+    side = scenes[0].card.pixels.shape[0]
+    _title(left, f"Where the trained model sees a caption: new scenes, read at {side} pixels")
+    above, below = right.subfigures(2, 1, height_ratios=(1.55, 1))
+    _plot_information(above.subplots(), rows, batch_size)
+    _title(above, "Mutual information of image and text")
+    _plot_scores(below.subplots(), scores_of([probe])[0])
+    _title(below, f"Linear probe accuracy, N = {probe['num_test']:,}")
     return figure
 
 
-def _draw_maps(grid: np.ndarray, run: str) -> None:
-    """Each scene above, and below it where the trained critic sees its first caption."""
-    model = tvdim_jax.load(run)
-    scenes = Scenes(100, seed=UNSEEN_SEED, image_size=32)
-    for column, row in enumerate(ROWS):
-        image = scenes.read_image(row)
-        caption = scenes.captions(row)[2]
-        scores = model.local_scores(image, caption)
-        heat = Image.fromarray(scores).resize((128, 128), Image.Resampling.BICUBIC)
-        big = np.asarray(Image.fromarray(image).resize((128, 128), Image.Resampling.NEAREST))
-        grid[0, column].imshow(big)
-        grid[0, column].set_title(_wrapped(caption), fontsize=8)
-        grid[1, column].imshow(big.mean(axis=-1), cmap="gray", vmin=0, vmax=255)
-        grid[1, column].imshow(np.asarray(heat), cmap="inferno", alpha=0.65)
-    for axis in grid.flat:
-        axis.axis("off")
+def _title(figure: SubFigure, text: str) -> None:
+    figure.suptitle(text, x=0.005, ha="left", fontsize=9.5, fontweight="bold")
 
 
-def _draw_metric(axis: Axes, run: str, name: str, title: str) -> None:
-    rows = [row for row in read_rows(metrics_path(Path(run))) if name in row]
-    axis.plot([row["step"] for row in rows], [row[name] for row in rows], color=BLUE, linewidth=2)
-    axis.set_title(title, fontsize=9)
-    axis.set_xlabel("updates")
-    axis.set_ylim(bottom=0)
-    axis.spines[["top", "right"]].set_visible(False)
+def _plot_information(axis: Axes, rows: Sequence[Row], batch_size: int) -> None:
+    log_n = ceiling(rows, batch_size)
+    level = Level(log_n, f"log N = {log_n:.2f}, the ceiling")
+    plot_lines(
+        axis, [_line(rows, "train/mi_image_text_nats")], unit="nats, lower bound", level=level
+    )
 
 
-def _draw_information(axis: Axes, run: Path) -> None:
-    rows = [row for row in read_rows(metrics_path(run)) if "train/loss" in row]
-    steps = [row["step"] for row in rows]
-    ceiling = math.log(read_config(run).train.batch_size)
-    axis.plot(steps, [row["train/mi_image_text_nats"] for row in rows], color=BLUE, linewidth=2)
-    axis.axhline(ceiling, color=GREY, linestyle="--", linewidth=1)
-    axis.text(steps[-1], ceiling, "log N, the ceiling ", ha="right", va="bottom", color=GREY)
-    axis.set_title("mutual information of image and text", fontsize=9)
-    axis.set_xlabel("updates")
-    axis.set_ylabel("InfoNCE lower bound, nats")
-    axis.set_ylim(0, 1.12 * ceiling)
-    axis.spines[["top", "right"]].set_visible(False)
+def _plot_scores(axis: Axes, score: Score) -> None:
+    """The trained encoder's score and the others, the best one above."""
+    values = {TRAINED: score.value, **score.others}
+    names = sorted(values, key=lambda name: -values[name])
+    colours = [series(0) if name == TRAINED else colour("line") for name in names]
+    bars = axis.barh(names, [values[name] for name in names], color=colours, height=0.72)
+    axis.bar_label(bars, [percent(values[name]) for name in names], padding=4, fontsize=8.5)
+    axis.invert_yaxis()
+    axis.set_xlim(0, 1.25)
+    axis.set_xticks([])
+    axis.spines[:].set_visible(False)
+    axis.tick_params(axis="y", labelcolor=colour("ink"))
+    axis.grid(visible=False)
+
+
+def _line(rows: Sequence[Row], name: str) -> Line:
+    found = line_of(rows, name, name)
+    if found is None:
+        sys.exit(f"the run logged no {name}; give a run of tvdim")
+    return found
 
 
 def _wrapped(text: str) -> str:

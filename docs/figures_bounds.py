@@ -16,37 +16,37 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from tvdim_jax import losses
 from tvdim_jax.critics import dot
+from tvdim_jax.report.figures import write_both_themes
+from tvdim_jax.report.style import DASHED, colour
 
 NUM_PAIRS, NUM_BATCHES, WIDTH = 1024, 100, 20
 TRUTHS = np.linspace(0, 16, 33)
-INK, GREY = "#222222", "#767676"
 
 
 class Panel(NamedTuple):
-    """A curve: its colour, safe for colour blindness, what to see in it, and what it draws."""
+    """A curve: its colour, what to see in it, and what it draws."""
 
-    color: str
+    colour: str
     note: str
     estimate: Callable[[jax.Array], jax.Array]  # scores [N, N] by the true critic -> scalar
 
 
 PANELS = {
-    "InfoNCE": Panel("#0072b2", "steady, never above log M", losses.info_nce_lower_bound),
+    "InfoNCE": Panel("blue", "steady, never above log M", losses.info_nce_lower_bound),
     "Donsker-Varadhan": Panel(
-        "#d55e00", "no ceiling, spreads, too high", losses.donsker_varadhan_lower_bound
+        "vermilion", "no ceiling, spreads, too high", losses.donsker_varadhan_lower_bound
     ),
     "NWJ": Panel(
-        "#cc79a7", "no ceiling, spreads most", lambda scores: losses.nwj_lower_bound(1 + scores)
+        "purple", "no ceiling, spreads most", lambda scores: losses.nwj_lower_bound(1 + scores)
     ),
-    "SMILE, clip 5": Panel("#009e73", "no ceiling, steady, too high", losses.smile_lower_bound),
-    "JSD objective": Panel(GREY, "trains; estimates nothing", losses.jsd_objective),
+    "SMILE, clip 5": Panel("green", "no ceiling, steady, too high", losses.smile_lower_bound),
+    "JSD objective": Panel("muted", "trains; estimates nothing", losses.jsd_objective),
 }
 
 
@@ -54,23 +54,27 @@ def main(out: str) -> None:
     """Draws the figure.
 
     Args:
-      out: PNG to write.
+      out: PNG to write; the dark one lies beside it.
     """
-    mpl.rcParams.update({"font.family": "sans-serif", "font.size": 9, "text.color": INK})
     values = np.stack([estimates(truth) for truth in TRUTHS])  # [truths, batches, estimates]
     _print(values)
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(10.4, 2.8), layout="constrained")
+    write_both_themes(lambda: draw(values), Path(out))
+
+
+def draw(values: np.ndarray) -> Figure:
+    """A panel for each estimate of `[truths, batches, estimates]`."""
+    figure = Figure(figsize=(10.4, 2.8))
+    axes = figure.subplots(1, len(PANELS))
     for index, (axis, (name, panel)) in enumerate(zip(axes, PANELS.items(), strict=True)):
-        _draw(axis, values[..., index], panel.color)
-        axis.set_title(name, fontsize=10, color=panel.color, fontweight="bold", pad=16)
-        _note(axis, 0.5, 1.03, panel.note, transform=axis.transAxes, ha="center")
+        _draw(axis, values[..., index], colour(panel.colour))
+        axis.set_title(name, color=colour(panel.colour), pad=16)
+        _note(axis, 0, 1.03, panel.note, transform=axis.transAxes)
         if name == "JSD objective":
             _describe_jsd(axis)
         else:
             _describe_bound(axis, first=index == 0)
-    figure.supxlabel("true mutual information, nats", fontsize=9, color=INK)
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=160)
+    figure.supxlabel("true mutual information, nats", fontsize=9, color=colour("muted"))
+    return figure
 
 
 def _print(values: np.ndarray) -> None:
@@ -109,16 +113,16 @@ def _draw(axis: Axes, values: np.ndarray, color: str) -> None:
     """Mean over batches, and the range of 9 batches in 10."""
     low, high = np.quantile(values, (0.05, 0.95), axis=1)
     axis.fill_between(TRUTHS, low, high, color=color, alpha=0.22, linewidth=0)
-    axis.plot(TRUTHS, values.mean(axis=1), color=color, linewidth=2)
+    axis.plot(TRUTHS, values.mean(axis=1), color=color)
     axis.set_xlim(0, 16)
     axis.set_xticks([0, 5, 10, 15])
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(visible=False, axis="x")
 
 
 def _describe_bound(axis: Axes, *, first: bool) -> None:
     ceiling = math.log(NUM_PAIRS)
-    axis.plot([0, 16], [0, 16], color=INK, linewidth=0.8, zorder=0)
-    axis.axhline(ceiling, color=GREY, linestyle="--", linewidth=0.9, zorder=0)
+    axis.plot([0, 16], [0, 16], color=colour("ink"), linewidth=0.8, zorder=1)
+    axis.axhline(ceiling, color=colour("muted"), linestyle=DASHED, linewidth=1, zorder=1)
     axis.set_ylim(0, 20)
     axis.set_yticks([0, 5, 10, 15, 20])
     if first:
@@ -137,7 +141,7 @@ def _describe_jsd(axis: Axes) -> None:
 
 
 def _note(axis: Axes, x: float, y: float, text: str, **how: Any) -> None:
-    axis.text(x, y, text, color=GREY, fontsize=8, **how)
+    axis.text(x, y, text, color=colour("muted"), fontsize=8, **how)
 
 
 if __name__ == "__main__":

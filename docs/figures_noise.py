@@ -11,11 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # finds benchmarks from anywhere
 
-from benchmarks.studies.records import read_records
+from benchmarks.studies.records import records_or_exit
 from benchmarks.studies.tables import Figures, Run, by_seed
 from benchmarks.tvdim_claims.arms import NOISE_PERCENTS, PAIR_LOSSES, name_at
 from benchmarks.tvdim_claims.figures import image_figures, recalls, text_figures
-from tvdim_jax.experiment.noise_figure import Panel, draw_noise
+from tvdim_jax.report.figures import write_both_themes
+from tvdim_jax.report.noise import Panel, noise_figure
 
 NAMES = dict(zip(PAIR_LOSSES, ("ranking", "InfoNCE", "similarity-regulated"), strict=True))
 NO_TEXT = ("amdim", "random", "pixels")
@@ -27,11 +28,9 @@ def main(folder: str, out: str) -> None:
 
     Args:
       folder: of the records of one set.
-      out: PNG to write.
+      out: PNG to write; the dark one lies beside it.
     """
-    runs = read_records(Path(folder))
-    if not runs:
-        sys.exit(f"got {folder}, a folder without records, wanted one of claims_tvdim.py")
+    runs = records_or_exit(Path(folder), "claims_tvdim.py")
     found = by_seed(runs, lambda run: image_figures(run) | text_figures(run))
     no_text = {arm: _values(PROBE, found[arm]) for arm in NO_TEXT if arm in found}
     panels = [
@@ -48,7 +47,7 @@ def main(folder: str, out: str) -> None:
         f"seeds {seeds}; {first['num_test']:,} test images, {first['num_steps']:,} updates of "
         f"{first['batch_size']} images; a mark is a seed, a line their mean"
     )
-    draw_noise(panels, title, Path(out))
+    write_both_themes(lambda: noise_figure(panels, title), Path(out))
 
 
 def _curves(

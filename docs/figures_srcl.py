@@ -11,19 +11,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # finds benchmarks from anywhere
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from benchmarks.srcl_claims.arms import THRESHOLDS
 from benchmarks.srcl_claims.report import BASE, figures
 from benchmarks.srcl_claims.scoring import EDGES
-from benchmarks.studies.records import read_records
+from benchmarks.studies.records import records_or_exit
 from benchmarks.studies.tables import Figures, Run, by_seed, subtract
+from tvdim_jax.report.figures import write_both_themes
+from tvdim_jax.report.style import DASHED, colour, marker, series
 
-INK, GREY = "#222222", "#767676"
-TRUE, FALSE = "#0072b2", "#d55e00"  # safe for colour blindness; the bars also differ in height
+KINDS = {"true": "true negatives", "false": "false ones"}  # in the order of the series
 CLASS, INSTANCE = "R-precision, class", "R@1, instance"
 RULES = {"ratio": "ratio", "softmax5": "softmax, delta 5"}  # arm -> what is said
 
@@ -33,66 +33,70 @@ def main(folder: str, out: str) -> None:
 
     Args:
       folder: of the records of one set.
-      out: PNG to write.
+      out: PNG to write; the dark one lies beside it.
     """
-    runs = read_records(Path(folder))
-    if not runs:
-        sys.exit(f"got {folder}, a folder without records, wanted one of claims_srcl.py")
-    mpl.rcParams.update({"font.family": "sans-serif", "font.size": 9, "text.color": INK})
-    figure, axes = plt.subplots(1, 3, figsize=(10.4, 3.3), layout="constrained")
+    runs = records_or_exit(Path(folder), "claims_srcl.py")
+    write_both_themes(lambda: draw(runs), Path(out))
+
+
+def draw(runs: Sequence[Run]) -> Figure:
+    """How the weights of two rules spread, and what removal gains."""
+    figure = Figure(figsize=(10.4, 3.3))
+    axes = figure.subplots(1, 3)
     for axis, (arm, name) in zip(axes, RULES.items(), strict=False):
         _draw_weights(axis, name, [run for run in runs if run["arm"] == arm])
     _draw_thresholds(axes[2], by_seed(runs, figures))
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
     seeds = len({run["seed"] for run in runs})
     figure.suptitle(
         f"{seeds} seeds; {runs[0]['num_test']:,} new scenes, {runs[0]['num_steps']:,} updates of "
         f"{runs[0]['batch_size']} pairs",
         fontsize=9,
+        color=colour("muted"),
     )
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=160)
+    return figure
 
 
 def _draw_weights(axis: Axes, name: str, runs: Sequence[Run]) -> None:
     """How the weights of false and of true negatives spread, by the teacher, of all seeds."""
     weights = [run["results"]["weights"]["teacher"] for run in runs]
     places = np.asarray(EDGES[:-1])
-    for kind, color, label in (("true", TRUE, "true negatives"), ("false", FALSE, "false ones")):
+    for index, (kind, label) in enumerate(KINDS.items()):
         counts = np.sum([each[kind] for each in weights], axis=0)
         percent = 100 * counts / counts.sum()
         width = np.diff(places, append=2.1)
-        axis.bar(places, percent, width, align="edge", alpha=0.6, color=color)
-        axis.plot([], [], linewidth=6, color=color, alpha=0.6, label=label)
+        how = {"color": series(index), "alpha": 0.6}
+        axis.bar(places, percent, width, align="edge", label=label, **how)
     auc = statistics.fmean(each["auc"] for each in weights)
-    axis.set_title(f"{name}: AUC {auc:.2f}", fontsize=9)
+    axis.set_title(f"{name}: AUC {auc:.2f}")
     axis.set_xticks([0, 0.5, 1, 1.5, 2], ["0", "0.5", "1", "1.5", "2 or\nmore"])
+    axis.grid(visible=False, axis="x")
     axis.set_xlabel("weight, by the teacher's similarity")
     axis.set_ylabel("negatives of the kind, %")
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend()
 
 
 def _draw_thresholds(axis: Axes, found: Mapping[str, Mapping[int, Figures]]) -> None:
     """What removal of light negatives gains, by the weight below which they go."""
     gains = [subtract(found[f"removal_{bound}"], found[BASE]) for bound in THRESHOLDS]
     soft = subtract(found["softmax5"], found[BASE])
-    for column, color, mark in ((CLASS, TRUE, "o"), (INSTANCE, FALSE, "s")):
+    dashed = {"linestyle": DASHED, "linewidth": 1}
+    for index, column in enumerate((CLASS, INSTANCE)):
+        how = {"color": series(index)}
         means = [statistics.fmean(_percent(column, each)) for each in gains]
-        axis.plot(THRESHOLDS, means, color=color, linewidth=2)
+        axis.plot(THRESHOLDS, means, **how)
         for bound, each in zip(THRESHOLDS, gains, strict=True):
             values = _percent(column, each)
-            axis.scatter([bound] * len(values), values, s=14, color=color, marker=mark)
-        axis.plot([], [], color=color, marker=mark, label=column)
-        kept = statistics.fmean(_percent(column, soft))
-        axis.axhline(kept, color=color, linestyle="--", linewidth=0.9)
-    axis.plot([], [], color=GREY, linestyle="--", linewidth=0.9, label="softmax 5, none removed")
-    axis.axhline(0, color=GREY, linewidth=0.6, zorder=0)
+            axis.scatter([bound] * len(values), values, s=14, marker=marker(index), **how)
+        axis.plot([], [], marker=marker(index), label=column, **how)
+        axis.axhline(statistics.fmean(_percent(column, soft)), **how, **dashed)
+    axis.plot([], [], color=colour("muted"), label="softmax 5, none removed", **dashed)
+    axis.axhline(0, color=colour("muted"), linewidth=0.8, zorder=1)
     axis.set_ylim(-10, 16)  # room for the legend
-    axis.set_title("removal of light negatives", fontsize=9)
+    axis.grid(visible=False, axis="x")
+    axis.set_title("removal of light negatives")
     axis.set_xlabel("removed below this weight (softmax, delta 5)")
     axis.set_ylabel("gain over InfoNCE, points")
-    axis.legend(frameon=False, fontsize=8, loc="upper right")
+    axis.legend(loc="upper right")
 
 
 def _percent(column: str, by_seeds: Mapping[int, Figures]) -> list[float]:

@@ -189,3 +189,19 @@ def test_estimates_of_the_docs_are_those_of_the_record():
         cells = [f"{total[name]:.3f}" for name in names]
         row = " | ".join([total["bound"], *cells, f"{total['cpu_seconds']:.1f}"])
         assert f"| {row} |" in page
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/bounds.md", "docs/results.md", "docs/srcl.md"])
+def test_pictures_are_there_in_both_themes_and_name_their_command(page):
+    commands = (ROOT / "docs/contributing.md").read_text()
+    pictures = re.findall(
+        r'<source media="\(prefers-color-scheme: dark\)" srcset="(.*?)_dark.png">\s*'
+        r'<img alt=".+?" src="(.*?).png">',
+        (ROOT / page).read_text(),
+    )
+    assert pictures
+    for dark, light in pictures:
+        assert dark == light
+        for name in (light, f"{dark}_dark"):
+            assert (ROOT / page).parent.joinpath(f"{name}.png").exists()
+        assert f"docs/images/{Path(light).name}.png`" in commands

@@ -1,6 +1,7 @@
 """The record of an arm: what was done, what was found, what it cost."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -94,6 +95,19 @@ def write_record(path: Path, record: Record) -> None:
 def read_records(folder: Path) -> list[Record]:
     """All records under a folder, in the order of their paths."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.json"))]
+
+
+def records_or_exit(folder: Path, study: str) -> list[Record]:
+    """The same, for a command that has nothing to do without any: it ends with a line.
+
+    Args:
+      folder: of the records of one set.
+      study: what makes them, such as "claims_srcl.py".
+    """
+    found = read_records(folder)
+    if not found:
+        sys.exit(f"got {folder}, a folder without records, wanted one of {study}")
+    return found
 
 
 def _seconds() -> tuple[float, float]:

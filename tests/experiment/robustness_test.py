@@ -120,17 +120,6 @@ def test_whose_captions_each_row_has(trained, tmp_path):
     )
 
 
-def test_a_report_without_matplotlib(trained, tmp_path, monkeypatch):
-    def refuse(*given):
-        raise ImportError
-
-    monkeypatch.setattr(robustness, "draw", refuse)
-    trained.extend(["first", "second", "third"])
-    record, printed = run(tiny_words(tmp_path, eval__tasks="('knn',)"))
-    assert record is not None
-    assert 'no figure, as matplotlib is not there: pip install -e ".[plots]", and on' in printed
-
-
 @pytest.mark.slow
 def test_two_levels_from_end_to_end(tmp_path):
     words = tiny_words(tmp_path, eval__tasks="('knn','retrieval')")

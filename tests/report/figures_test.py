@@ -6,10 +6,12 @@ from xml.etree import ElementTree as ET
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image
 
-from tvdim_jax.report.figures import figure_svg
-from tvdim_jax.report.style import COLOURS, drawing, series
+from tvdim_jax.report.figures import figure_svg, write_both_themes
+from tvdim_jax.report.style import COLOURS, colour, drawing, series
 
 
 @drawing()
@@ -83,3 +85,21 @@ def test_nothing_of_the_settings_stays():
     before = dict(mpl.rcParams)
     figure_svg(drawn(), "a")
     assert dict(mpl.rcParams) == before
+
+
+def test_pictures_of_both_themes(tmp_path):
+    asked = []
+
+    def draw():
+        asked.append((colour("ink"), mpl.rcParams["text.color"]))
+        return Figure(figsize=(1, 0.5))
+
+    write_both_themes(draw, tmp_path / "new" / "curve.png")
+    assert asked == [(each, each) for each in COLOURS["ink"]]
+    for name, card in zip(("curve", "curve_dark"), COLOURS["card"], strict=True):
+        with Image.open(tmp_path / "new" / f"{name}.png") as found:
+            assert found.size == (200, 100)
+            assert found.convert("RGB").getpixel((0, 0)) == tuple(
+                round(255 * each) for each in to_rgb(card)
+            )
+    assert colour("ink") == COLOURS["ink"][0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tvdim_jax.report.maps import MapCard, RegionCard, TextMap, maps_section, region_maps_section
-from tvdim_jax.report.pictures import heat_style, veil_style
+from tvdim_jax.report.pictures import heat, layer_style, veil
 
 PIXELS = np.full((8, 8, 3), 90, np.uint8)
 SCORES = np.array([[0.5, -0.25], [0.0, 0.25]])
@@ -23,10 +23,11 @@ def test_a_card_shows_its_text_and_each_word_carries_its_map():
     body = str(section.body)
     text = re.search(r'<p class="text" dir="auto">(.*?)</p>', body, re.DOTALL)[1]
     assert re.sub(r"<[^>]*>", "", text).split() == ["whole", "text", "a", "red", "dog!"]
-    whole = veil_style((SCORES + 0.25) / 0.75, 0.125)
+    whole = layer_style(veil((SCORES + 0.25) / 0.75, 0.125))
     assert body.count(str(whole)) == 2  # at rest, and at the whole text
     for word, share, strength in (("red", WORDS[0] / 0.4, "0.50"), ("dog", WORDS[1] / 0.4, "1.00")):
-        wanted = f'--strength:{strength}">{word}<i class="heat" style="{heat_style(share, 0.125)}"'
+        style = layer_style(heat(share, 0.125))
+        wanted = f'--strength:{strength}">{word}<i class="heat" style="{style}"'
         assert wanted in body
     assert "cosine -0.25 to 0.50; words ±0.40 at most · 7.jpg" in body
     assert 'alt="7.jpg"' in body
@@ -60,7 +61,7 @@ def test_texts_without_maps_of_words_and_equal_scores():
     flat = TextMap("a dog", np.ones((2, 2)))
     body = str(maps_section([MapCard("7.jpg", PIXELS, [flat])], units="cosine").body)
     assert "at most" not in body
-    assert body.count(str(veil_style(np.zeros((2, 2)), 0))) == 2
+    assert body.count(str(layer_style(veil(np.zeros((2, 2)), 0)))) == 2
     nothing = card(words=np.zeros_like(WORDS))
     assert "--strength:0.00" in str(maps_section([nothing], units="cosine").body)
 
@@ -74,6 +75,6 @@ def test_each_region_carries_its_map_over_the_other_picture():
     cells = re.findall(r'data-row="(\d)" data-column="(\d)".*?style="(.*?)"', body)
     assert [cell[:2] for cell in cells] == [("1", "1"), ("1", "2"), ("2", "1"), ("2", "2")]
     for place, (_, _, style) in zip(np.ndindex(2, 2), cells, strict=True):
-        assert style == veil_style((scores[place] - scores[place].min()) / 3, 0.1)
+        assert style == layer_style(veil((scores[place] - scores[place].min()) / 3, 0.1))
     assert "scores 0.00 to 15.00 · 1.jpg, 2.jpg" in body
     assert "grid-template:0.5000fr 0.5000fr / 0.5000fr 0.5000fr" in body

@@ -6,9 +6,10 @@ import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from tvdim_jax.report.pictures import heat_style, picture_uri, veil_style
+from tvdim_jax.report.pictures import heat, layer_style, picture_uri, plot_picture, veil
 
 
 def read(uri, kind):
@@ -43,17 +44,9 @@ def test_what_is_no_picture(pixels):
         picture_uri(pixels, 96)
 
 
-def layer(style):
-    """The image of a layer, and its width and height in percent of the picture."""
-    uri, width, height = re.fullmatch(
-        r"background:url\((.*)\) center/(.*)% (.*)% no-repeat", str(style)
-    ).groups()
-    return np.asarray(read(uri, "png")), float(width), float(height)
-
-
 def test_what_raises_is_vermilion_and_what_lowers_is_blue():
-    found, *size = layer(heat_style(np.array([[1.0, 0.5, 0.0], [-1.0, 0.0, -2.0]]), 0.0))
-    assert size == [100, 100]
+    found, *size = heat(np.array([[1.0, 0.5, 0.0], [-1.0, 0.0, -2.0]]), 0.0)
+    assert size == [1, 1]
     assert found.shape == (2, 3, 4)
     assert found[0, 0].tolist() == [213, 94, 0, 215]
     assert found[0, 1].tolist() == [213, 94, 0, 108]
@@ -62,16 +55,45 @@ def test_what_raises_is_vermilion_and_what_lowers_is_blue():
 
 
 def test_a_low_score_lies_in_the_dark():
-    found, *_ = layer(veil_style(np.array([[0.0, 1.0, 0.5]]), 0.0))
+    found = veil(np.array([[0.0, 1.0, 0.5]]), 0.0).pixels
     assert found[0, :, 3].tolist() == [215, 0, 108]
     assert found[0, :, :3].max() < 20
 
 
 def test_a_map_goes_on_over_the_border():
     """Regions of 20 % of the side within a border of 30 %: two more on each side."""
-    found, width, height = layer(heat_style(np.array([[0.2, 0.4], [0.6, 0.8]]), 0.3))
-    assert (width, height) == (6 * 20, 6 * 20)  # centred, so that 10 % lie outside the picture
+    found, height, width = heat(np.array([[0.2, 0.4], [0.6, 0.8]]), 0.3)
+    assert (height, width) == pytest.approx((1.2, 1.2))  # so that 10 % lie outside at each end
     assert found.shape == (6, 6, 4)
     assert found[2:4, 2:4, 3].tolist() == [[43, 86], [129, 172]]
     assert found[0, :, 3].tolist() == [43] * 3 + [86] * 3
     assert found[:, 5, 3].tolist() == [86] * 3 + [172] * 3
+
+
+def test_a_layer_as_css_is_the_same_layer():
+    layer = heat(np.array([[0.5, -0.5, 1.0]]), 0.1)
+    uri, width, height = re.fullmatch(
+        r"background:url\((.*)\) center/(.*)% (.*)% no-repeat", str(layer_style(layer))
+    ).groups()
+    np.testing.assert_array_equal(np.asarray(read(uri, "png")), layer.pixels)
+    assert [float(width), float(height)] == pytest.approx(
+        [100 * layer.width, 100 * layer.height], abs=0.01
+    )
+    assert layer.width != layer.height
+
+
+def test_a_picture_on_a_figure_lies_under_its_layer():
+    """The first row stands above, and what reaches over the picture is cut off."""
+    figure = Figure(figsize=(1, 1), facecolor="white")
+    axis = figure.add_axes((0, 0, 1, 1))
+    pixels = np.array([[[200, 0, 0]] * 2, [[0, 0, 200]] * 2], np.uint8)
+    dark_left = veil(np.array([[0.0, 1.0], [0.0, 1.0]]), 0.25)
+    plot_picture(axis, pixels, dark_left)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=100)
+    seen = np.asarray(Image.open(buffer).convert("RGB"), int)
+    assert seen.shape == (100, 100, 3)
+    assert seen[5, 95].tolist() == [200, 0, 0]
+    assert seen[95, 95].tolist() == [0, 0, 200]
+    assert seen[5, 5].max() < 60
+    assert axis.get_xlim() == (0, 1)

@@ -1,5 +1,7 @@
 """The maps of a report: where the run sees texts, words, and regions of other images."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -41,7 +43,10 @@ def map_sections(
     model, sections = TrainedModel(run), []
     told = [row for row in rows if texts_of(run.config, source, row)]
     if uses_text(run.config) and told and trains_local_scores(run.config):
-        cards = [_map_card(run.config, model, source, row) for row in told[:NUM_CARDS]]
+        cards = [
+            map_card(run.config, model, source, row, texts_of(run.config, source, row)[:NUM_TEXTS])
+            for row in told[:NUM_CARDS]
+        ]
         units = "score" if uses_sentences(run.config) else "cosine"
         sections.append(maps_section(cards, units=units))
     if len(rows) > 1 and trains_region_pairs(run.config):
@@ -54,10 +59,21 @@ def map_sections(
     return sections
 
 
-def _map_card(config: ConfigDict, model: TrainedModel, source: Source, row: int) -> MapCard:
+def map_card(
+    config: ConfigDict, model: TrainedModel, source: Source, row: int, texts: Sequence[str]
+) -> MapCard:
+    """An image of a source and where a run sees some texts in it.
+
+    Args:
+      config: of the run.
+      model: of the run, see `TrainedModel.local_scores`.
+      source: has the image.
+      row: of the image.
+      texts: one at least, of one word or more each.
+    """
     image = source.read_image(row)
     maps = []
-    for text in texts_of(config, source, row)[:NUM_TEXTS]:
+    for text in texts:
         words = model.word_scores(image, text)
         maps.append(TextMap(words.text, model.local_scores(image, text), words.spans, words.scores))
     border = map_border(config, local_map_height(config))

@@ -10,9 +10,10 @@ from rich.table import Table
 from tvdim_jax.experiment import run_folder
 from tvdim_jax.experiment.clip_benchmark import with_our_names
 from tvdim_jax.experiment.data import Splits, scored_name
-from tvdim_jax.experiment.noise_figure import Panel, draw_noise
 from tvdim_jax.experiment.tables import new_table
 from tvdim_jax.experiment.twins import Twin, percent
+from tvdim_jax.report.figures import write_png
+from tvdim_jax.report.noise import Panel, noise_figure
 
 
 class Column(NamedTuple):
@@ -95,18 +96,14 @@ def noise_table(record: Mapping[str, Any]) -> Table:
 
 
 def draw(record: Mapping[str, Any], path: Path) -> None:
-    """Writes the figure of a record, see `collect`; nothing where there is no metric.
-
-    Raises:
-      ImportError: matplotlib is not installed.
-    """
+    """Writes the figure of a record, see `collect`; nothing where there is no metric."""
     panels = [_panel(record["runs"], column) for column in columns_of(record)]
     title = (
         f"{record['dataset']}: seed {record['seed']}, {record['num_steps']:,} updates of "
         f"{record['batch_size']} images; {record['num_test']:,} test images with their own captions"
     )
     if panels:
-        draw_noise(panels, title, path)
+        write_png(lambda: noise_figure(panels, title), path)
 
 
 def _panel(runs: Sequence[Mapping[str, Any]], column: Column) -> Panel:

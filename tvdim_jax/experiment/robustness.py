@@ -1,7 +1,7 @@
 """How the objectives of a config bear wrong captions: small twins, one table, one figure."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,17 +68,9 @@ def run_robustness(
     record = {"config": path, "changed": changed, **collect(twins, splits, noise)}
     run_folder.write_json(folder / "robustness.json", record)
     console.print(noise_table(record))
-    _draw(record, folder / "robustness.png", say)
+    draw(record, folder / "robustness.png")
+    say(f"figure: {folder / 'robustness.png'}")
     return record
-
-
-def _draw(record: dict[str, Any], path: Path, say: Callable[[str], None]) -> None:
-    try:
-        draw(record, path)
-    except ImportError:
-        say('no figure, as matplotlib is not there: pip install -e ".[plots]", and once more')
-    else:
-        say(f"figure: {path}")
 
 
 def _say(console: Console, line: str) -> None:

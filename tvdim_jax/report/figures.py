@@ -1,20 +1,22 @@
-"""Figures of matplotlib as inline SVG that follows light and dark."""
+"""Figures of matplotlib: as inline SVG that follows light and dark, or as pictures of both."""
 
 import hashlib
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from tvdim_jax.report.style import COLOURS, drawing
+from tvdim_jax.report.style import COLOURS, THEMES, colour, drawing
 
 _VARIABLE_OF = {light: f"var(--{name})" for name, (light, _) in COLOURS.items()}
 _COLOUR = re.compile("|".join(_VARIABLE_OF))
 _REFERENCE = re.compile(r"(?<=url\()#|^#")
+_DOTS_PER_INCH = 200  # of PNG
 _NO_METADATA = {"Creator": None, "Date": None, "Format": None, "Type": None}
 
 
@@ -50,6 +52,31 @@ def figure_svg(fig: Figure, alt: str, titles: Mapping[str, Sequence[str]] | None
         root.attrib.pop(name, None)
     root.attrib |= {"class": "figure", "role": "img", "aria-label": alt}
     return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704  # ET escapes
+
+
+def write_png(draw: Callable[[], Figure], path: Path, *, theme: str = "light") -> None:
+    """Writes a figure as PNG, on the colour of cards.
+
+    Args:
+      draw: makes the figure, with the colours of `style.colour` and inside `style.drawing`.
+      path: the file; its folder is made where it is not there.
+      theme: one of THEMES.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with drawing(theme):
+        draw().savefig(path, dpi=_DOTS_PER_INCH, facecolor=colour("card"))
+
+
+def write_both_themes(draw: Callable[[], Figure], path: Path) -> None:
+    """Writes a figure as NAME.png in light, and beside it as NAME_dark.png.
+
+    Args:
+      draw: see `write_png`.
+      path: NAME.png.
+    """
+    for theme in THEMES:
+        out = path if theme == "light" else path.with_stem(f"{path.stem}_{theme}")
+        write_png(draw, out, theme=theme)
 
 
 def _add_titles(root: ET.Element, gid: str, texts: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tvdim_jax.report.figures import figure_svg
 from tvdim_jax.report.formats import number
 from tvdim_jax.report.lines import Level
-from tvdim_jax.report.style import colour, drawing, series
+from tvdim_jax.report.style import DASHED, colour, drawing, series
 
 WIDTH = 7.0  # inches
 _APART = 0.26  # of two series in a row, rows being 1 apart
@@ -66,7 +66,7 @@ def draw_intervals(
             axis.set_xlim(left=lowest)
         said += [text for _, text, _ in known]
     if level is not None:
-        axis.axvline(level.value, color=colour("muted"), linestyle=(0, (4, 3)), linewidth=1.2)
+        axis.axvline(level.value, color=colour("muted"), linestyle=DASHED, linewidth=1.2)
         axis.annotate(
             level.label, (level.value, 1), (0, 2), xycoords=("data", "axes fraction"),
             textcoords="offset points", ha="center", color=colour("muted"), fontsize=8.5,

@@ -17,7 +17,7 @@ from matplotlib.ticker import (
 
 from tvdim_jax.report.figures import figure_svg
 from tvdim_jax.report.formats import number
-from tvdim_jax.report.style import colour, drawing, series
+from tvdim_jax.report.style import DASHED, colour, drawing, series
 
 SIZE = (4.1, 2.35)  # inches
 _ROUND = (1, 2, 2.5, 5, 10)  # steps of an axis
@@ -43,22 +43,45 @@ class Level(NamedTuple):
 def draw_lines(
     lines: Sequence[Line], *, unit: str, level: Level | None = None, log: bool = False
 ) -> Markup:
-    """The chart as SVG.
+    """The chart as SVG, with its values under the pointer; the arguments are those of `plot_lines`.
 
     Args:
+      lines: at least one.
+      unit: of the values.
+      level: a dashed line.
+      log: for a logarithmic axis.
+    """
+    figure = Figure(figsize=SIZE)
+    axis = figure.subplots()
+    plot_lines(axis, lines, unit=unit, level=level, log=log)
+    titles = {
+        f"points-{index}": _add_points(axis, line, index, named=len(lines) > 1)
+        for index, line in enumerate(lines)
+    }
+    return figure_svg(figure, _alt(lines, unit), titles)
+
+
+def plot_lines(
+    axis: Axes,
+    lines: Sequence[Line],
+    *,
+    unit: str,
+    level: Level | None = None,
+    log: bool = False,
+) -> None:
+    """Draws the chart.
+
+    Args:
+      axis: an empty one.
       lines: at least one; more than one get a legend.
       unit: of the values, on their axis.
       level: is drawn as well, and lies inside the chart.
       log: the values' axis is logarithmic where all are above 0.
     """
-    figure = Figure(figsize=SIZE)
-    axis = figure.subplots()
-    titles = {}
     for index, line in enumerate(lines):
-        _draw(axis, line, index)
-        titles[f"points-{index}"] = _draw_points(axis, line, index, named=len(lines) > 1)
+        _plot(axis, line, index)
     if level is not None:
-        axis.axhline(level.value, color=colour("muted"), linestyle=(0, (4, 3)), linewidth=1.2)
+        axis.axhline(level.value, color=colour("muted"), linestyle=DASHED, linewidth=1.2)
         axis.annotate(
             level.label, (1, level.value), (-2, 3), xycoords=("axes fraction", "data"),
             textcoords="offset points", ha="right", color=colour("muted"), fontsize=8.5,
@@ -69,7 +92,6 @@ def draw_lines(
     axis.set_ylabel(unit)
     if len(lines) > 1:
         axis.legend(loc="best", handlelength=1.2)
-    return figure_svg(figure, _alt(lines, unit), titles)
 
 
 def _set_axes(axis: Axes, *, log: bool) -> None:
@@ -88,14 +110,14 @@ def _set_axes(axis: Axes, *, log: bool) -> None:
     axis.set_xlabel("updates")
 
 
-def _draw(axis: Axes, line: Line, index: int) -> None:
+def _plot(axis: Axes, line: Line, index: int) -> None:
     few = "o" if len(line.steps) < 3 else None  # one point makes no line
     axis.plot(
         line.steps, line.values, color=series(index), label=line.label, marker=few, markersize=4
     )
 
 
-def _draw_points(axis: Axes, line: Line, index: int, *, named: bool) -> list[str]:
+def _add_points(axis: Axes, line: Line, index: int, *, named: bool) -> list[str]:
     """Markers that are invisible until the pointer is on them; returns what each then says."""
     chosen = np.unique(
         np.linspace(0, len(line.steps) - 1, min(MOST_TITLES, len(line.steps))).round().astype(int)

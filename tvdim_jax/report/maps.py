@@ -7,7 +7,7 @@ import numpy as np
 from markupsafe import Markup
 
 from tvdim_jax.report.page import Section, render
-from tvdim_jax.report.pictures import LARGE, heat_style, picture_uri, veil_style
+from tvdim_jax.report.pictures import LARGE, Layer, heat, layer_style, picture_uri, veil
 
 
 class TextMap(NamedTuple):
@@ -96,6 +96,16 @@ def region_maps_section(cards: Sequence[RegionCard]) -> Section:
     return Section("regions", "Regions that match", render("region_maps.html", cards=shown))
 
 
+def text_layer(text: TextMap, border: float) -> Layer:
+    """What lies over a picture to show where a text is seen: light on its best regions.
+
+    Args:
+      text: of the picture.
+      border: see `MapCard`.
+    """
+    return veil(_between(text.scores), border)
+
+
 def _card(card: MapCard) -> dict[str, object]:
     words = [each.word_scores for each in card.texts if each.word_scores is not None]
     strongest = max((float(np.abs(each).max(initial=0)) for each in words), default=0.0)
@@ -106,7 +116,7 @@ def _card(card: MapCard) -> dict[str, object]:
         "strongest": strongest,
         "texts": [
             {
-                "heat": veil_style(_between(each.scores), card.border),
+                "heat": layer_style(text_layer(each, card.border)),
                 "low": each.scores.min(),
                 "high": each.scores.max(),
                 "pieces": _pieces(each, strongest, card.border),
@@ -122,9 +132,9 @@ def _pieces(text: TextMap, strongest: float, border: float) -> list[_Piece]:
     scores = () if text.word_scores is None else text.word_scores
     for (start, end), each in zip(text.spans, scores, strict=True):
         share = each / (strongest or 1.0)
-        heat = heat_style(share, border)
+        style = layer_style(heat(share, border))
         pieces += [_Piece(text.text[done:start], None, 0.0)] * (done < start)
-        pieces.append(_Piece(text.text[start:end], heat, float(np.abs(share).max())))
+        pieces.append(_Piece(text.text[start:end], style, float(np.abs(share).max())))
         done = end
     return pieces + [_Piece(text.text[done:], None, 0.0)] * (done < len(text.text))
 
@@ -136,7 +146,7 @@ def _cells(card: RegionCard) -> list[dict[str, object]]:
         {
             "row": row + 1,
             "column": column + 1,
-            "heat": veil_style(_between(card.scores[row, column]), card.border),
+            "heat": layer_style(veil(_between(card.scores[row, column]), card.border)),
             "best": card.scores[row, column].max(),
         }
         for row in range(height)

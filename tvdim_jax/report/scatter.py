@@ -11,9 +11,8 @@ from matplotlib.figure import Figure
 
 from tvdim_jax.report.figures import figure_svg
 from tvdim_jax.report.page import Section, render
-from tvdim_jax.report.style import SERIES, colour, drawing, series
+from tvdim_jax.report.style import SERIES, colour, drawing, marker, series
 
-_MARKERS = "osD^vP"
 _OTHERS = "several or others"
 
 
@@ -114,7 +113,7 @@ def _figure(plot: Points, groups: dict[str, np.ndarray]) -> Markup:
             plot.xy[rows, 1],
             s=9,
             color=series(number) if of_label or not has_labels else colour("muted"),
-            marker=_MARKERS[number % len(_MARKERS)] if of_label else ".",
+            marker=marker(number) if of_label else ".",
             alpha=0.75,
             linewidths=0,
             label=f"{name} ({len(rows):,})",

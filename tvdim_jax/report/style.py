@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
@@ -22,21 +24,32 @@ COLOURS = {
     "sky": ("#2b8cc4", "#9ad4f7"),
 }
 SERIES = ("blue", "vermilion", "green", "purple", "orange", "sky")  # in the order to take them
+MARKERS = "osD^vP"  # colour is not all that tells
+DASHED = (0, (4, 3))  # the lines of levels, such as a ceiling
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
+THEMES = ("light", "dark")  # the places of their colours in COLOURS
+_theme = ContextVar("theme", default="light")
 
 
 def colour(name: str) -> str:
-    """What to give to matplotlib for a colour of the page; `figure_svg` makes it follow the theme.
+    """What to give to matplotlib for a colour, in the theme of `drawing`.
+
+    `figure_svg` makes those of the light theme follow the reader's.
 
     Args:
       name: a key of COLOURS.
     """
-    return COLOURS[name][0]
+    return COLOURS[name][THEMES.index(_theme.get())]
 
 
 def series(index: int) -> str:
     """As `colour`, of the series of this index; after the last comes the first."""
     return colour(SERIES[index % len(SERIES)])
+
+
+def marker(index: int) -> str:
+    """The marker of matplotlib that goes with `series(index)`."""
+    return MARKERS[index % len(MARKERS)]
 
 
 def css_variables() -> str:
@@ -46,48 +59,58 @@ def css_variables() -> str:
 
 
 @contextmanager
-def drawing() -> Iterator[None]:
-    """Matplotlib's settings inside; also a decorator, `@drawing()`, of a function that draws."""
+def drawing(theme: str = "light") -> Iterator[None]:
+    """Matplotlib's settings inside; also a decorator, `@drawing()`, of a function that draws.
+
+    Args:
+      theme: one of THEMES; what goes to `figure_svg` is drawn in light.
+    """
+    token = _theme.set(theme)
+    try:
+        with mpl.rc_context(_settings()):
+            yield
+    finally:
+        _theme.reset(token)
+
+
+def _settings() -> dict[str, Any]:
     ink, muted, line = map(colour, ("ink", "muted", "line"))
-    with mpl.rc_context(
-        {
-            "axes.axisbelow": True,
-            "axes.edgecolor": line,
-            "axes.facecolor": "none",
-            "axes.grid": True,
-            "axes.labelcolor": muted,
-            "axes.labelsize": 9,
-            "axes.prop_cycle": cycler(color=[colour(name) for name in SERIES]),
-            "axes.spines.right": False,
-            "axes.spines.top": False,
-            "axes.titlecolor": ink,
-            "axes.titlelocation": "left",
-            "axes.titlesize": 10,
-            "axes.titleweight": "bold",
-            "figure.constrained_layout.use": True,
-            "figure.facecolor": "none",
-            "font.family": "sans-serif",
-            "font.sans-serif": ["DejaVu Sans"],  # measures the text; the page's font draws it
-            "font.size": 9,
-            "grid.color": line,
-            "grid.linewidth": 0.8,
-            "image.interpolation": "nearest",
-            "legend.frameon": False,
-            "legend.fontsize": 8.5,
-            "lines.linewidth": 1.8,
-            "lines.solid_capstyle": "round",
-            "lines.solid_joinstyle": "round",
-            "patch.linewidth": 0,
-            "svg.fonttype": "none",
-            "svg.hashsalt": "tvdim_jax",  # equal figures give equal bytes
-            "text.color": ink,
-            "text.parse_math": False,  # a dollar in a caption is a dollar
-            "xtick.color": muted,
-            "xtick.labelsize": 8.5,
-            "xtick.major.size": 0,
-            "ytick.color": muted,
-            "ytick.labelsize": 8.5,
-            "ytick.major.size": 0,
-        }
-    ):
-        yield
+    return {
+        "axes.axisbelow": True,
+        "axes.edgecolor": line,
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.labelcolor": muted,
+        "axes.labelsize": 9,
+        "axes.prop_cycle": cycler(color=[colour(name) for name in SERIES]),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlecolor": ink,
+        "axes.titlelocation": "left",
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "figure.constrained_layout.use": True,
+        "figure.facecolor": "none",
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],  # measures the text; the page's font draws it
+        "font.size": 9,
+        "grid.color": line,
+        "grid.linewidth": 0.8,
+        "image.interpolation": "nearest",
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "lines.linewidth": 1.8,
+        "lines.solid_capstyle": "round",
+        "lines.solid_joinstyle": "round",
+        "patch.linewidth": 0,
+        "svg.fonttype": "none",
+        "svg.hashsalt": "tvdim_jax",  # equal figures give equal bytes
+        "text.color": ink,
+        "text.parse_math": False,  # a dollar in a caption is a dollar
+        "xtick.color": muted,
+        "xtick.labelsize": 8.5,
+        "xtick.major.size": 0,
+        "ytick.color": muted,
+        "ytick.labelsize": 8.5,
+        "ytick.major.size": 0,
+    }
