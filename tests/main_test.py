@@ -111,7 +111,9 @@ def test_sigterm_saves_and_the_same_command_goes_on(tmp_path, uninterrupted, com
     with start_main(words, env=compiled) as process:
         read_until(process, "step  1/60")
         process.terminate()
-        stopped = re.search(r"stopped and saved at step (\d+)", process.stdout.read())
+        said = process.stdout.read()
+    stopped = re.search(r"stopped and saved at step (\d+); the same command goes on", said)
+    assert f"`tvdim report {workdir}` shows what there is" in said
     assert process.returncode == 75
     assert (workdir / "checkpoints" / stopped[1]).is_dir()
     resumed = run_main(words, env=compiled)

@@ -49,7 +49,8 @@ def test_ids_masks_and_padding(vocab_file):
     ("text", "words"),
     [
         ("  a   Dogs running!", ["a", "Dogs", "running"]),
-        ("un caf\u00e9 -- d'or", ["un", "caf\u00e9", "d", "or"]),
+        ("un caf\u00e9 -- d'or", ["un", "caf\u00e9", "d'or"]),
+        ("a 'dog' dog\u2019s", ["a", "dog", "dog\u2019s"]),
         ("\u7ea2\u5706 a", ["\u7ea2", "\u5706", "a"]),
         (
             "\u0643\u0644\u0628 \u0623\u062d\u0645\u0631",

@@ -28,13 +28,14 @@ def sections_of(monkeypatch):
         )
         shown = SimpleNamespace(id="maps", body="")
         for name, value in {
-            "open_trained": run,
-            "make_splits": Splits(source, source),
             "make_encoders": encoders,
             "map_sections": [shown],
         }.items():
             monkeypatch.setattr(gallery, name, lambda *_, value=value: value)
-        return {section.id: str(section.body) for section in gallery_sections("folder")}
+        return {
+            section.id: str(section.body)
+            for section in gallery_sections(run, Splits(source, source))
+        }
 
     return make
 

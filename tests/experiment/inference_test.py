@@ -115,12 +115,13 @@ def test_local_scores_are_the_cosines_of_the_7_by_7_map(model, images, tiny_run)
 
 def test_words_are_what_the_scores_lose_without_them(model, images):
     text = "a  red circle, on a wall"
-    read, words, spans, scores = model.word_scores(images[0], text)
+    read, words, spans, scores, of_text = model.word_scores(images[0], text)
     assert read == "a red circle, on a wall"
     assert words == ("a", "red", "circle", "on", "a", "wall")
     assert spans[1:3] == ((2, 5), (6, 12))
     assert (scores.shape, scores.dtype) == ((6, 7, 7), np.float32)
     wanted = model.local_scores(images[0], text)
+    np.testing.assert_allclose(of_text, wanted, atol=1e-6)
     wanted = wanted - model.local_scores(images[0], "a red , on a wall")
     np.testing.assert_allclose(scores[2], wanted, atol=1e-5)
     assert np.abs(scores[2]).max() > 1e-3

@@ -4,13 +4,12 @@ import json
 import re
 
 import pytest
-from rich.console import Console
 
 from tests.reference.report_folder import HOSTILE, Elements, write_run_folder
 from tests.reference.tiny_run import tiny_config
 from tvdim_jax.config import ConfigError
-from tvdim_jax.experiment import report
-from tvdim_jax.experiment.report import report_at_the_end, write_report
+from tvdim_jax.experiment.report import write_report
+from tvdim_jax.report import Section
 
 SECTIONS = ["curves", "scores", "gallery", "information", "timing", "settings"]
 
@@ -88,7 +87,7 @@ def test_a_stopped_run_says_how_far_it_came(tmp_path):
     folder = write_run_folder(tmp_path / "run", train__num_steps=60)
     for path in (folder / "evals").iterdir():
         path.unlink()
-    assert "stopped at update 6 of 60 After 6 of 60 updates, nothing was scored yet." in text_of(
+    assert "unfinished: update 6 of 60 After 6 of 60 updates, nothing was scored yet." in text_of(
         write_report(folder)
     )
 
@@ -111,6 +110,16 @@ def test_damaged_files_are_named_and_the_rest_is_there(tmp_path):
     assert "reaches 90.0 % accuracy" in text
 
 
+def test_what_else_is_to_be_shown_and_said(tmp_path):
+    section = Section("mine", "A gallery", "of my own")
+    path = write_report(
+        write_run_folder(tmp_path / "run"), galleries=lambda: [section], warnings=["it failed"]
+    )
+    assert "it failed" in text_of(path)
+    assert "A gallery of my own" in text_of(path)
+    assert "need the model" not in text_of(path)
+
+
 def test_no_run(tmp_path):
     with pytest.raises(ConfigError, match="no run in"):
         write_report(tmp_path)
@@ -120,17 +129,6 @@ def test_another_file(tmp_path):
     folder = write_run_folder(tmp_path / "run")
     assert write_report(folder, tmp_path / "new" / "page.html") == tmp_path / "new" / "page.html"
     assert not (folder / "report.html").exists()
-
-
-def test_what_keeps_a_report_from_its_run_is_told_and_loses_nothing(tmp_path, monkeypatch, capsys):
-    def fails(workdir):
-        raise RuntimeError("no space")
-
-    monkeypatch.setattr(report, "write_report", fails)
-    report_at_the_end(tmp_path, Console())
-    assert capsys.readouterr().out == (
-        f"warning: no report was written: no space; try `tvdim report {tmp_path}`\n"
-    )
 
 
 def test_a_run_ends_with_its_report_and_knows_its_start(tiny_run):

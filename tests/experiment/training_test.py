@@ -54,6 +54,22 @@ def test_a_run_killed_in_its_evaluation_only_evaluates(tiny_run, tmp_path, monke
     assert [(words["step"], words["tasks"]) for words in asked] == [(6, ("knn", "retrieval"))]
 
 
+def test_an_evaluation_that_fails_at_the_end_leaves_its_reason(tiny_run, tmp_path, monkeypatch):
+    workdir = tmp_path / "run"
+    shutil.copytree(tiny_run[0], workdir)
+    rows = (workdir / "metrics.jsonl").read_text().splitlines()
+    rows = [line for line in rows if "run/finished" not in line]
+    (workdir / "metrics.jsonl").write_text("\n".join(rows) + "\n")
+
+    def refuse(*_, **__):
+        raise EvaluationError("cannot evaluate: no labels")
+
+    monkeypatch.setattr(training, "evaluate_and_report", refuse)
+    with pytest.raises(EvaluationError):
+        run_training(tiny_config(workdir, eval__tasks="('knn','retrieval')", eval__every=4), QUIET)
+    assert "the run failed: cannot evaluate: no labels" in (workdir / "report.html").read_text()
+
+
 def test_an_evaluation_that_fails_in_training_does_not_end_the_run(tmp_path, monkeypatch):
     console = Console(file=io.StringIO(), width=300)
     run = open_run(tiny_config(tmp_path / "run"), console)

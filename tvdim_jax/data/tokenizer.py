@@ -28,6 +28,7 @@ _FORM = {
     "num_plain_words": "int",
     "vocab": "list of str",
 }
+_APOSTROPHES = {"'", "\u2019"}
 
 
 class Tokenizer:
@@ -144,14 +145,15 @@ class Tokenizer:
     def word_spans(self, text: str) -> list[tuple[int, int]]:
         """Where the words stand that `encode` keeps at least a piece of: (start, end).
 
-        In the characters of `prepared(text)`. A word is what the pieces of the
-        vocabulary are cut from; signs without a letter or digit are left out.
+        In the characters of `prepared(text)`. A word is what the pieces of the vocabulary are cut
+        from, those that an apostrophe joins being one; signs without a letter or digit are left
+        out.
         """
         read, room = self.prepared(text), self.max_length - 1 - self.add_sep
         found = self._backend.encode(read, add_special_tokens=False)
         kept = [word for word in dict.fromkeys(found.word_ids[:room]) if word is not None]
         spans = [span for word in kept if (span := found.word_to_chars(word)) is not None]
-        return [span for span in spans if any(map(str.isalnum, read[slice(*span)]))]
+        return _joined([span for span in spans if any(map(str.isalnum, read[slice(*span)]))], read)
 
     def decode(self, token_ids: Sequence[int]) -> list[str]:
         """The tokens of one row of ids, padding left out."""
@@ -248,3 +250,14 @@ def _not_saved(path: str | Path, got: str) -> DataError:
         f"tokenizer: got {got} in {str(path)!r}, wanted a file written by Tokenizer.save; give the"
         " tokenizer.json of a run"
     )
+
+
+def _joined(spans: Sequence[tuple[int, int]], text: str) -> list[tuple[int, int]]:
+    """Spans of words, "dog's" being one of them."""
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        if found and text[found[-1][1] : start] in _APOSTROPHES:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found

@@ -1,6 +1,5 @@
 """What a run makes of test images, as sections of its report: maps, galleries, features."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +8,7 @@ from tvdim_jax.config import compares_texts, reads_grey, uses_sentences
 from tvdim_jax.data.text_ops import text_id
 from tvdim_jax.evals.features import extract
 from tvdim_jax.evals.score_tiles import blocks_of
-from tvdim_jax.experiment.data import Splits, make_splits
+from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import (
     EMBEDDING,
     GLOBAL,
@@ -19,7 +18,7 @@ from tvdim_jax.experiment.encoders import (
     text_batches,
 )
 from tvdim_jax.experiment.evaluation import read_images
-from tvdim_jax.experiment.inference import TrainedRun, open_trained
+from tvdim_jax.experiment.inference import TrainedRun
 from tvdim_jax.experiment.map_sections import map_sections
 from tvdim_jax.experiment.shown_images import picture_of, texts_of
 from tvdim_jax.experiment.tasks.base import Context, Images
@@ -45,20 +44,16 @@ class _Scores(NamedTuple):
     units: str
 
 
-def gallery_sections(workdir: Path) -> list[Section]:
+def gallery_sections(run: TrainedRun, splits: Splits) -> list[Section]:
     """The sections of a run, those that its objective and its set have something for.
 
     Args:
-      workdir: the run folder, with a checkpoint; the data of its config must be where they were.
+      run: from memory or from a checkpoint.
+      splits: its sources.
 
     Raises:
-      ConfigError: there is no run in that folder, or its data are not named.
-      CheckpointError: the run has no checkpoint yet.
-      DataError: the data or the tokenizer cannot be read.
       ValueError: no test image can be read.
     """
-    run = open_trained(workdir)
-    splits = make_splits(run.config)
     images, context = _read(run, splits)
     source, rows = splits.test, context.test.rows.tolist()
     examples = [_example(run, splits, row) for row in rows]

@@ -65,12 +65,14 @@ class WordScores(NamedTuple):
       words: T of them, as they stand in the text.
       spans: their (start, end) in the text.
       scores: float32 `[T, h, w]`, see `word_maps`.
+      of_text: float32 `[h, w]`, the local scores that they add to.
     """
 
     text: str
     words: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
     scores: np.ndarray
+    of_text: np.ndarray
 
 
 class TrainedModel:
@@ -166,10 +168,15 @@ class TrainedModel:
         spans = tokenizer.word_spans(text)
         if not spans:
             raise ValueError(f"word_scores: got {text!r}, wanted a text of one word or more")
-        without = [text[:start] + text[end:] for start, end in spans]
-        maps = self._text_maps(self.encode_text([text, *without]), self._map(image))
+        texts = [text, *(text[:start] + text[end:] for start, end in spans)]
+        rows = _batch_rows(len(texts), self._encoders.batch_size)
+        filled = texts + [""] * (rows - len(texts))  # few sizes, as each is compiled
+        of_text, *without = self._text_maps(self.encode_text(filled), self._map(image))[
+            : len(texts)
+        ]
         words = tuple(text[start:end] for start, end in spans)
-        return WordScores(text, words, tuple(spans), np.asarray(word_maps(maps[0], maps[1:])))
+        scores = np.asarray(word_maps(of_text, np.stack(without)))
+        return WordScores(text, words, tuple(spans), scores, of_text)
 
     def region_scores(self, image_1: np.ndarray, image_2: np.ndarray) -> np.ndarray:
         """Which regions of another image are like a region of this one, by AMDIM's own scores.
@@ -187,14 +194,13 @@ class TrainedModel:
             the image loss.
         """
         check_region_pairs(self._config)
-        stored = [self._stored([image]) for image in (image_1, image_2)]
-        maps = self._features(np.concatenate(stored)).local_features[REGION_PAIR_HEIGHT]
+        maps = [self._map(image, REGION_PAIR_HEIGHT) for image in (image_1, image_2)]
         return self._region_maps(*maps)
 
-    def _map(self, image: np.ndarray) -> jax.Array:
-        """The map `[h, w, D]` that meets texts."""
+    def _map(self, image: np.ndarray, height: int | None = None) -> jax.Array:
+        """The map `[h, w, D]` of a height; None is of the one that meets texts."""
         maps = self._features(self._stored([image])).local_features
-        return maps[local_map_height(self._config)][0]
+        return maps[height or local_map_height(self._config)][0]
 
     def _text_encoder(self) -> tuple[Tokenizer, Embed]:
         if self._tokenizer is None or self._encoders.text is None:

@@ -72,10 +72,8 @@ def map_card(
       texts: one at least, of one word or more each.
     """
     image = source.read_image(row)
-    maps = []
-    for text in texts:
-        words = model.word_scores(image, text)
-        maps.append(TextMap(words.text, model.local_scores(image, text), words.spans, words.scores))
+    words = [model.word_scores(image, text) for text in texts]
+    maps = [TextMap(each.text, each.of_text, each.spans, each.scores) for each in words]
     border = map_border(config, local_map_height(config))
     return MapCard(
         source.example_id(row), seen_part(config.augment, picture_of(source, row)), maps, border

@@ -1,23 +1,25 @@
 """The report of a run, composed from what its folder holds; nothing is missed that is not there."""
 
 import json
-import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from tvdim_jax import config as config_lib
 from tvdim_jax.config import TASKS, flat_fields, uses_text
 from tvdim_jax.data.bad_examples import BadExamples
 from tvdim_jax.experiment import run_folder
 from tvdim_jax.experiment.clip_benchmark import with_our_names
+from tvdim_jax.experiment.data import make_splits
 from tvdim_jax.experiment.errors import BAD_INPUT
 from tvdim_jax.experiment.gallery import gallery_sections
+from tvdim_jax.experiment.inference import open_trained
 from tvdim_jax.experiment.start import schedule_of
 from tvdim_jax.experiment.starts import read_starts
 from tvdim_jax.experiment.summary import is_finished
@@ -32,37 +34,34 @@ from tvdim_jax.report.settings import settings_section
 from tvdim_jax.report.timing import timing_section
 from tvdim_jax.train.metrics import read_rows
 
-
-def report_at_the_end(workdir: Path, console: Console) -> None:
-    """Writes report.html after a run; that it cannot be written is a warning and no more."""
-    start = time.perf_counter()
-    try:
-        path = write_report(workdir)
-    except Exception as error:  # noqa: BLE001  # the run is done and saved: nothing may lose it
-        line = f"warning: no report was written: {error}; try `tvdim report {workdir}`"
-    else:
-        line = f"report in {path} ({time.perf_counter() - start:.0f} s)"
-    console.print(line, highlight=False, soft_wrap=True)
+Galleries = Callable[[], list[Section]]
 
 
-def write_report(workdir: Path, output: Path | None = None) -> Path:
+def write_report(
+    workdir: Path,
+    output: Path | None = None,
+    *,
+    galleries: Galleries | None = None,
+    warnings: Sequence[str] = (),
+) -> Path:
     """Writes the page about a run, finished or not, and returns where it is.
 
     Args:
       workdir: the run folder.
       output: the HTML file; None is report.html in the run folder.
+      galleries: makes the sections with pictures; None is by the newest checkpoint.
+      warnings: lines for the first screen, beside those that the page finds itself.
 
     Raises:
       ConfigError: there is no run in that folder.
     """
-    page = make_run_page(workdir)
+    page = _make_page(workdir, galleries or partial(_by_checkpoint, workdir), warnings)
     path = output or run_folder.report_path(workdir)
     run_folder.write_text(path, page)
     return path
 
 
-def make_run_page(workdir: Path) -> str:
-    """The HTML of the report; see `write_report`."""
+def _make_page(workdir: Path, galleries: Galleries, warnings: Sequence[str]) -> str:
     config = run_folder.read_config(workdir)
     rows = read_run_rows(workdir)
     records, unreadable = read_records(workdir)
@@ -82,7 +81,7 @@ def make_run_page(workdir: Path) -> str:
             run=str(workdir),
             tasks=config.eval.tasks,
         ),
-        *_galleries(workdir),
+        *_pictures(galleries),
         information_section(records, run=str(workdir), has_text=uses_text(config)),
         timing_section(rows),
         settings_section(
@@ -99,7 +98,7 @@ def make_run_page(workdir: Path) -> str:
         num_steps=config.train.num_steps,
         finished=is_finished(workdir, config.train.num_steps),
         ceiling=ceiling(rows, config.train.batch_size),
-        warnings=[f"{each} cannot be read" for each in unreadable],
+        warnings=[*warnings, *(f"{each} cannot be read" for each in unreadable)],
     )
     return make_page(name, sections, lead=lead)
 
@@ -124,10 +123,15 @@ def read_records(workdir: Path) -> tuple[list[dict[str, Any]], list[str]]:
     return sorted(found, key=lambda each: TASKS.index(each["task"])), unreadable
 
 
-def _galleries(workdir: Path) -> list[Section]:
-    """What the newest checkpoint makes of test images, or why that cannot be shown."""
+def _by_checkpoint(workdir: Path) -> list[Section]:
+    run = open_trained(workdir)
+    return gallery_sections(run, make_splits(run.config))
+
+
+def _pictures(galleries: Galleries) -> list[Section]:
+    """The sections with pictures, or why there can be none."""
     try:
-        return gallery_sections(workdir)
+        return galleries()
     except (*BAD_INPUT, ValueError) as error:
         text = (
             f"Pictures with their maps, texts and neighbours need the model and the data: {error}"
@@ -149,7 +153,7 @@ def _learning_rate(config: ConfigDict, rows: Sequence[Any]) -> Line | None:
     steps = [row["step"] for row in rows if "train/loss" in row]
     if not steps:
         return None
-    rates = schedule_of(config, config.optimizer.learning_rate)(np.array(steps) - 1)
+    rates = jax.jit(schedule_of(config, config.optimizer.learning_rate))(np.array(steps) - 1)
     return Line("learning rate", steps, np.broadcast_to(np.asarray(rates), len(steps)).tolist())
 
 

@@ -35,14 +35,14 @@ def write_map(workdir: Path, image: Path, text: str, output: Path) -> Path:
     run = open_trained(workdir)
     model, words = TrainedModel(run), clean_caption(text)
     try:
-        scores, of_words = model.local_scores(pixels, words), model.word_scores(pixels, words)
+        of_words = model.word_scores(pixels, words)
     except ValueError as error:
         raise ConfigError(f"{workdir}: {error}") from error
     square = square_of(run.config, pixels, min(_MOST_PIXELS, *pixels.shape[:2]))
     card = MapCard(
         image.name,
         seen_part(run.config.augment, square),
-        [TextMap(of_words.text, scores, of_words.spans, of_words.scores)],
+        [TextMap(of_words.text, of_words.of_text, of_words.spans, of_words.scores)],
         map_border(run.config, local_map_height(run.config)),
     )
     section = maps_section([card], units="score" if uses_sentences(run.config) else "cosine")

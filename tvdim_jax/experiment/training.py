@@ -18,11 +18,12 @@ from tvdim_jax.experiment.closing import closing_summary
 from tvdim_jax.experiment.encoders import make_encoders
 from tvdim_jax.experiment.evaluation import EvaluationError, evaluate
 from tvdim_jax.experiment.host import encoder_trees, save_batch
+from tvdim_jax.experiment.inference import TrainedRun
 from tvdim_jax.experiment.live import Progress, is_live, live_progress
 from tvdim_jax.experiment.objective import batch_shapes, make_loss_fn, words_of
 from tvdim_jax.experiment.opening import Run, banner, open_run
 from tvdim_jax.experiment.programs import compile_ahead
-from tvdim_jax.experiment.report import report_at_the_end
+from tvdim_jax.experiment.run_end import report_at_the_end, report_of_failure
 from tvdim_jax.experiment.start import optimizer_of, start_state
 from tvdim_jax.experiment.starts import record_start
 from tvdim_jax.experiment.stopping import stop_on_signal
@@ -68,6 +69,7 @@ def run_training(config: ConfigDict, console: Console) -> bool:
         facts["teacher"] = run.teacher.digest
     folder = run_folder.checkpoints_path(run.workdir)
     with ExitStack() as stack:
+        stack.enter_context(report_of_failure(run.workdir, console))
         with Checkpoints(folder, keep=config.train.keep_checkpoints, facts=facts) as checkpoints:
             tx = optimizer_of(config)
             state = start_state(
@@ -89,7 +91,9 @@ def run_training(config: ConfigDict, console: Console) -> bool:
                     record_start(run.workdir, int(state.step), run.splits, facts["data"])
                 state = _train(run, state, tx, checkpoints, ledger=ledger, log=log)
         if int(state.step) < num_steps:
-            console.print(f"stopped and saved at step {int(state.step)}; the same command goes on")
+            line = f"stopped and saved at step {int(state.step)}; the same command goes on"
+            console.print(f"{line}, and `tvdim report {run.workdir}` shows what there is",
+                          highlight=False, soft_wrap=True)  # fmt: skip
             return False
         console.print(f"state after step {int(state.step)}: digest {digest.tree_digest(state)}")
         if jax.process_index() == 0:
@@ -101,20 +105,21 @@ def run_training(config: ConfigDict, console: Console) -> bool:
 
 def _finish(run: Run, state: TrainState, log: MetricLog, start: float) -> None:
     """Evaluates the last state and prints the summary of a run whose command began at `start`."""
-    step = int(state.step)
+    step, trees = int(state.step), encoder_trees(state)
     rows = evaluate_and_report(
         run.config,
         run.splits,
         run.tokenizer,
         run.model,
-        encoder_trees(state),
+        trees,
         step=step,
         tasks=run.config.eval.tasks,
         console=run.console,
         log=log,
     )
     mark_finished(run.workdir, step)
-    report_at_the_end(run.workdir, run.console)
+    trained = TrainedRun(run.config, run.tokenizer, run.model, *trees, step)
+    report_at_the_end(trained, run.splits, run.console)
     run.console.print(closing_summary(run.config, rows, time.perf_counter() - start))
 
 

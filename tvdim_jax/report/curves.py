@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from tvdim_jax.report.formats import number, words
+from tvdim_jax.report.formats import words
 from tvdim_jax.report.lines import Level, Line, draw_lines
 from tvdim_jax.report.page import Section, render
 
@@ -62,8 +62,7 @@ def curves_section(
     charts = [chart for plan in plans if (chart := _chart(rows, plan))]
     if learning_rate is not None:
         figure = draw_lines([learning_rate], unit="learning rate")
-        highest = number(max(learning_rate.values))
-        charts.append(Chart("Learning rate", figure, f"from the config; highest {highest}"))
+        charts.append(Chart("Learning rate", figure, "by the schedule of the config"))
     shown = {name for plan in plans for name in plan.labels}
     left = [
         name

@@ -19,7 +19,7 @@ from tvdim_jax.report.figures import figure_svg
 from tvdim_jax.report.formats import number
 from tvdim_jax.report.style import DASHED, colour, drawing, series
 
-SIZE = (4.1, 2.35)  # inches
+SIZE = (3.6, 2.15)  # inches
 _ROUND = (1, 2, 2.5, 5, 10)  # steps of an axis
 MOST_TITLES = 100  # of one line, evenly over it
 

@@ -58,10 +58,8 @@ def _plot_panel(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
         axis.plot(list(known), means, color=series(index))
         every = [(share, value) for share, values in known.items() for value in values]
         if every:
-            axis.scatter(
-                *zip(*every, strict=True), s=18, color=series(index), marker=marker(index),
-                label=name,
-            )  # fmt: skip
+            x, y = zip(*every, strict=True)
+            axis.scatter(x, y, s=18, color=series(index), marker=marker(index), label=name)
     for value in panel.lines.values():
         axis.axhline(value, color=colour("muted"), linestyle=DASHED, linewidth=1, zorder=0)
     low, high = axis.get_ylim()

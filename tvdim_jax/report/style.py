@@ -73,7 +73,7 @@ def drawing(theme: str = "light") -> Iterator[None]:
         _theme.reset(token)
 
 
-def _settings() -> dict[str, Any]:
+def _settings() -> dict[Any, Any]:  # its own type lists every name
     ink, muted, line = map(colour, ("ink", "muted", "line"))
     return {
         "axes.axisbelow": True,
