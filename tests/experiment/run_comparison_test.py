@@ -6,6 +6,7 @@ import pytest
 
 from tests.reference.report_folder import Elements, write_run_folder
 from tvdim_jax.config import ConfigError
+from tvdim_jax.experiment.comparison import load, save
 from tvdim_jax.experiment.run_comparison import write_comparison
 
 
@@ -36,6 +37,17 @@ def test_scores_differences_curves_and_fields(runs, tmp_path):
     assert low < difference < high < -20
     assert difference > -55
     assert "optimizer.learning_rate 0.002 0.5" in page.text
+
+
+def test_both_directions_of_retrieval_are_compared(runs, tmp_path):
+    for run in runs:
+        stored = load(run / "evals" / "linear_probe_scenes.npz")["global"]
+        parts = {"image to text": stored, "text to image": stored}
+        save(run / "evals" / "retrieval_scenes.npz", parts)
+    text = page_of(runs, tmp_path).text
+    for direction in ("image to text", "text to image"):
+        assert f"points below good in retrieval on scenes, {direction} accuracy;" in text
+    assert "points below good in linear probe on scenes, accuracy;" in text
 
 
 def test_what_is_not_alike_is_said(runs, tmp_path):

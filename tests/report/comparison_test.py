@@ -25,7 +25,7 @@ def sections(differences):
 
 def test_scores_curves_and_fields():
     page = sections([])
-    assert page["scores"].text.endswith(f"text {HOSTILE} knn on scenes accuracy 90.0 % 50.0 %")
+    assert page["scores"].text.endswith(f"text {HOSTILE} kNN on scenes accuracy 90.0 % 50.0 %")
     assert page["settings"].text == f"text {HOSTILE} a 1 2"
     assert len(page["curves"].of("svg")) == 4
 
@@ -35,7 +35,7 @@ def test_differences_in_points_with_their_intervals():
     page = sections([Differences(HOSTILE, found, ["step 6 against 5"])])["differences"]
     (figure,) = page.of("svg")
     assert "knn on scenes, accuracy: -40 (-50 to -30)" in figure["aria-label"]
-    assert "95.0 % intervals" in page.text
+    assert "95 % intervals" in page.text
     assert page.text.endswith("step 6 against 5")
 
 

@@ -26,3 +26,5 @@ def test_duration(seconds, text):
 
 def test_words():
     assert formats.words("linear_probe") == "linear probe"
+    assert formats.words("knn_mean_auc") == "kNN mean AUC"
+    assert formats.words("image_to_text_R@10") == "image to text R@10"

@@ -15,7 +15,7 @@ def test_bounds_beside_random_initialisation_under_the_ceiling():
     assert "random initialisation, InfoNCE: 0.1 (0 to 0.2)" in said
     text = page([mi_record()]).text
     assert "log 512 = 6.24, the ceiling of InfoNCE" in text
-    assert "1,024 pairs in 2 tables of 512; bars: 95.0 % of 500 bootstrap resamples." in text
+    assert "1,024 pairs in 2 tables of 512; bars: 95 % of 500 bootstrap resamples." in text
     assert "Not finite: Donsker-Varadhan." in text
     assert "below its ceiling" in text
     assert "saturated" not in text

@@ -35,4 +35,11 @@ def test_a_bound_below_zero_has_an_empty_bar():
     lead = Elements(make_lead([], rows, finished=False, **OPTIONS))
     assert "-0.60 nats" in lead.text
     assert [each["style"] for each in lead.of("i")] == ["width: 0.00%"]
-    assert "stopped at update 1 of 6" in lead.text
+    assert "unfinished: update 1 of 6" in lead.text
+
+
+def test_a_run_that_was_trained_and_not_scored_to_its_end():
+    lead = Elements(make_lead([], metric_rows(), finished=False, **OPTIONS))
+    assert (
+        "trained, its evaluation unfinished After 6 updates, nothing was scored yet." in lead.text
+    )

@@ -29,7 +29,7 @@ def test_a_card_shows_its_text_and_each_word_carries_its_map():
         style = layer_style(heat(share, 0.125))
         wanted = f'--strength:{strength}">{word}<i class="heat" style="{style}"'
         assert wanted in body
-    assert "cosine -0.25 to 0.50; words ±0.40 at most · 7.jpg" in body
+    assert "cosine -0.25 to 0.50; words ±0.40<br>7.jpg" in body
     assert 'alt="7.jpg"' in body
 
 
@@ -54,13 +54,13 @@ def test_any_text_is_escaped_and_has_its_own_direction(text, spans, shown):
     body = str(maps_section([card(text, spans, WORDS[: len(spans)])], units="cosine").body)
     assert shown in body
     assert "<b>&" not in body
-    assert 'dir="auto"' in body
+    assert 'dir="auto"><b class="word whole" dir="ltr"' in body  # which says nothing of the text
 
 
 def test_texts_without_maps_of_words_and_equal_scores():
     flat = TextMap("a dog", np.ones((2, 2)))
     body = str(maps_section([MapCard("7.jpg", PIXELS, [flat])], units="cosine").body)
-    assert "at most" not in body
+    assert "; words" not in body
     assert body.count(str(layer_style(veil(np.zeros((2, 2)), 0)))) == 2
     nothing = card(words=np.zeros_like(WORDS))
     assert "--strength:0.00" in str(maps_section([nothing], units="cosine").body)

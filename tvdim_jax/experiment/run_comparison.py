@@ -8,6 +8,7 @@ from tvdim_jax.config import ConfigError, flat_fields
 from tvdim_jax.experiment import run_folder
 from tvdim_jax.experiment.against import unlike
 from tvdim_jax.experiment.comparison import Stored, compare, load
+from tvdim_jax.experiment.encoders import GLOBAL
 from tvdim_jax.experiment.report import read_records, read_run_rows
 from tvdim_jax.report import make_page
 from tvdim_jax.report.comparison import (
@@ -90,8 +91,11 @@ def _by_task(workdir: Path) -> Records:
 def _intervals(
     what: str, one: Mapping[str, Stored], two: Mapping[str, Stored]
 ) -> dict[str, Interval]:
+    """By what was scored; of the usual features they are not named."""
     return {
-        f"{what}, {words(name)}": Interval(each["difference"], each["low"], each["high"])
-        for part in compare(one, two).values()
-        for name, each in part.items()
+        f"{what}, {words(f'{part}_{name}'.removeprefix(f'{GLOBAL}_'))}": Interval(
+            each["difference"], each["low"], each["high"]
+        )
+        for part, found in compare(one, two).items()
+        for name, each in found.items()
     }

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 NOTHING = "–"  # where there is no number
+_SPELLED = {"auc": "AUC", "knn": "kNN", "mi": "MI", "vqa": "VQA", "nlvr": "NLVR2", "nce": "NCE"}
 
 
 def percent(value: float | None) -> str:
@@ -31,4 +32,4 @@ def duration(seconds: float) -> str:
 
 def words(name: str) -> str:
     """A name of a task or a metric as text."""
-    return name.replace("_", " ")
+    return " ".join(_SPELLED.get(word, word) for word in name.split("_"))

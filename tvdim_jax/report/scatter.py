@@ -42,14 +42,16 @@ def pca_points(features: np.ndarray) -> Points:
     if features.ndim != 2 or min(features.shape) < 2:
         raise ValueError(f"PCA: got features {features.shape}, wanted [n, D], both 2 or more")
     centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-    left, scale, right = np.linalg.svd(centred, full_matrices=False)
+    # The variances of the components are the eigenvalues; as a singular value decomposition of all
+    # the rows, for a fraction of its time.
+    variances, components = np.linalg.eigh(centred.T @ centred)
+    first = components[:, :-3:-1]  # [D, 2], the largest one first
     # Each component points to where its largest weight is positive, so that it is always the same.
-    largest = np.abs(right[:2]).argmax(axis=1)
-    sign = np.sign(right[[0, 1], largest])
-    shares = scale[:2] ** 2 / max(float(np.sum(scale**2)), 1e-30)
+    first = first * np.sign(first[np.abs(first).argmax(axis=0), [0, 1]])
+    shares = np.maximum(variances[:-3:-1], 0) / max(float(variances.sum()), 1e-30)
     names = tuple(f"component {n} ({100 * share:.0f} % of the variance)" for n, share in
                   enumerate(shares, start=1))  # fmt: skip
-    return Points("PCA", left[:, :2] * (scale[:2] * sign), (names[0], names[1]))
+    return Points("PCA", centred @ first, (names[0], names[1]))
 
 
 def umap_points(features: np.ndarray) -> Points | None:
