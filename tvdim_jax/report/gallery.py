@@ -10,7 +10,7 @@ from markupsafe import Markup
 from tvdim_jax.report.page import Section, render
 from tvdim_jax.report.pictures import SMALL, picture_uri
 
-NUM_SHOWN = 5  # candidates of a query
+NUM_SHOWN, NUM_NEAR = 5, 8  # candidates of a query, neighbours of an image
 
 
 class Example(NamedTuple):
@@ -105,7 +105,7 @@ def neighbours_section(
             "asked": _shown(examples[row]),
             "found": [
                 _shown(examples[other]) | {"score": cosines[row, other]}
-                for other in _best(cosines[row], min(NUM_SHOWN, len(examples) - 1))
+                for other in _best(cosines[row], min(NUM_NEAR, len(examples) - 1))
             ],
         }
         for row in chosen

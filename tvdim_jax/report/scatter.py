@@ -105,7 +105,7 @@ def scatter_section(plots: Sequence[Points], labels: Sequence[Sequence[str]]) ->
 
 @drawing()
 def _figure(plot: Points, groups: dict[str, np.ndarray]) -> Markup:
-    figure = Figure(figsize=(5.4, 4.6))
+    figure = Figure(figsize=(4.4, 4.1))
     axis = figure.subplots()
     has_labels = list(groups) != [_OTHERS]
     for number, (name, rows) in enumerate(groups.items()):
@@ -124,5 +124,5 @@ def _figure(plot: Points, groups: dict[str, np.ndarray]) -> Markup:
     axis.set_xticklabels([])
     axis.set_yticklabels([])
     if has_labels:
-        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=3, markerscale=1.8)
+        axis.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=2, markerscale=1.8)
     return figure_svg(figure, f"{plot.method} of {sum(map(len, groups.values())):,} images")
