@@ -171,12 +171,10 @@ class TrainedModel:
         texts = [text, *(text[:start] + text[end:] for start, end in spans)]
         rows = _batch_rows(len(texts), self._encoders.batch_size)
         filled = texts + [""] * (rows - len(texts))  # few sizes, as each is compiled
-        of_text, *without = self._text_maps(self.encode_text(filled), self._map(image))[
-            : len(texts)
-        ]
+        maps = self._text_maps(self.encode_text(filled), self._map(image))[: len(texts)]
         words = tuple(text[start:end] for start, end in spans)
-        scores = np.asarray(word_maps(of_text, np.stack(without)))
-        return WordScores(text, words, tuple(spans), scores, of_text)
+        scores = np.asarray(word_maps(maps[0], maps[1:]))
+        return WordScores(text, words, tuple(spans), scores, maps[0])
 
     def region_scores(self, image_1: np.ndarray, image_2: np.ndarray) -> np.ndarray:
         """Which regions of another image are like a region of this one, by AMDIM's own scores.
@@ -194,8 +192,7 @@ class TrainedModel:
             the image loss.
         """
         check_region_pairs(self._config)
-        maps = [self._map(image, REGION_PAIR_HEIGHT) for image in (image_1, image_2)]
-        return self._region_maps(*maps)
+        return self._region_maps(*(self._map(x, REGION_PAIR_HEIGHT) for x in (image_1, image_2)))
 
     def _map(self, image: np.ndarray, height: int | None = None) -> jax.Array:
         """The map `[h, w, D]` of a height; None is of the one that meets texts."""
