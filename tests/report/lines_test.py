@@ -49,3 +49,10 @@ def test_a_logarithmic_axis_needs_values_above_zero(lowest, is_log):
     svg = draw_lines([Line("norm", [1, 2, 3], [lowest, 1, 100])], unit="norm", log=True)
     assert ("0.1" in texts(svg)) == is_log
     assert not any("$" in text for text in texts(svg))
+
+
+def test_numbers_of_an_axis_are_those_of_the_values():
+    svg = draw_lines([Line("share", [1, 2], [1.0004, 0.9996])], unit="share")
+    numbers = {float(each) for each in texts(svg) if each.startswith(("0.9", "1.0"))}
+    assert min(numbers) < 1 < max(numbers)
+    assert not any(each.startswith("+") for each in texts(svg))

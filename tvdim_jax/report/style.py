@@ -79,6 +79,7 @@ def _settings() -> dict[Any, Any]:  # its own type lists every name
         "axes.axisbelow": True,
         "axes.edgecolor": line,
         "axes.facecolor": "none",
+        "axes.formatter.useoffset": False,  # no numbers that are less or more by what stands aside
         "axes.grid": True,
         "axes.labelcolor": muted,
         "axes.labelsize": 9,
