@@ -73,7 +73,12 @@ def test_runs_without_single_scores(runs, tmp_path):
 
 def test_two_folders_of_one_name_go_by_their_paths(runs, tmp_path):
     other = write_run_folder(tmp_path / "b" / "good")
-    assert f"{runs[0]}, {other}" in page_of([runs[0], other], tmp_path).text
+    assert "good, b/good" in page_of([runs[0], other], tmp_path).text
+
+
+def test_a_run_of_a_very_long_name(runs, tmp_path):
+    other = write_run_folder(tmp_path / ("long" * 50))  # figures would have no room for it
+    assert f"good, {'long' * 50}" in page_of([runs[0], other], tmp_path).text
 
 
 def test_a_run_named_twice(runs, tmp_path):

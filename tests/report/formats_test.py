@@ -24,6 +24,11 @@ def test_duration(seconds, text):
     assert formats.duration(seconds) == text
 
 
+def test_a_long_name_keeps_its_end():
+    assert formats.shortened("runs/of/28/characters_seed_0") == "runs/of/28/characters_seed_0"
+    assert formats.shortened("all/runs/of/28/characters_seed_0") == "…uns/of/28/characters_seed_0"
+
+
 def test_words():
     assert formats.words("linear_probe") == "linear probe"
     assert formats.words("knn_mean_auc") == "kNN mean AUC"

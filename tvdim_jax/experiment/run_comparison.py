@@ -1,5 +1,6 @@
 """The page that compares runs, composed from what their folders hold."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,13 @@ def write_comparison(workdirs: Sequence[Path], output: Path) -> Path:
 
 
 def _names(workdirs: Sequence[Path]) -> list[str]:
-    """Names of the folders, or their paths where two have one name."""
-    short = [workdir.resolve().name for workdir in workdirs]
-    return short if len(set(short)) == len(short) else [str(workdir) for workdir in workdirs]
+    """Names of the folders; where two have one, their paths below the folder they share."""
+    paths = [workdir.resolve() for workdir in workdirs]
+    names = [path.name for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    shared = os.path.commonpath(path.parent for path in paths)
+    return [str(path.relative_to(shared)) for path in paths]
 
 
 def _compared(workdir: Path, name: str) -> ComparedRun:

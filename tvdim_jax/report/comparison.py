@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from tvdim_jax.report.curves import Row, line_of
-from tvdim_jax.report.formats import NOTHING, number, percent, points, words
+from tvdim_jax.report.formats import NOTHING, number, percent, points, shortened, words
 from tvdim_jax.report.intervals import Interval, draw_intervals
 from tvdim_jax.report.lines import Level, draw_lines
 from tvdim_jax.report.page import Section, render
@@ -128,6 +128,6 @@ def _figure(differences: Differences, first: str) -> Markup | None:
     in_points = [
         Interval(*(100 * each for each in interval)) for interval in differences.found.values()
     ]
-    unit = f"percentage points, {differences.name} minus {first}"
+    unit = f"percentage points, {shortened(differences.name)} minus {shortened(first)}"
     return draw_intervals([*differences.found], {differences.name: in_points}, unit=unit,
                           level=Level(0, ""))  # fmt: skip

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 NOTHING = "–"  # where there is no number
+_LONGEST_NAME = 28  # characters that a figure has room for
 _SPELLED = {"auc": "AUC", "knn": "kNN", "mi": "MI", "vqa": "VQA", "nlvr": "NLVR2", "nce": "NCE"}
 
 
@@ -28,6 +29,11 @@ def number(value: float | None) -> str:
 def duration(seconds: float) -> str:
     """Such as "12.3 s", and "0:04:10" from a minute on."""
     return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def shortened(name: str) -> str:
+    """A name of a run for a figure; of a long one the end, in which runs mostly differ."""
+    return name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
 
 
 def words(name: str) -> str:

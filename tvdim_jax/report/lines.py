@@ -16,7 +16,7 @@ from matplotlib.ticker import (
 )
 
 from tvdim_jax.report.figures import figure_svg
-from tvdim_jax.report.formats import number
+from tvdim_jax.report.formats import number, shortened
 from tvdim_jax.report.style import DASHED, colour, drawing, series
 
 SIZE = (3.6, 2.15)  # inches
@@ -113,7 +113,12 @@ def _set_axes(axis: Axes, *, log: bool) -> None:
 def _plot(axis: Axes, line: Line, index: int) -> None:
     few = "o" if len(line.steps) < 3 else None  # one point makes no line
     axis.plot(
-        line.steps, line.values, color=series(index), label=line.label, marker=few, markersize=4
+        line.steps,
+        line.values,
+        color=series(index),
+        label=shortened(line.label),
+        marker=few,
+        markersize=4,
     )
 
 
