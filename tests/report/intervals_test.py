@@ -34,6 +34,15 @@ def test_values_far_below_are_written_at_the_edge_and_stretch_no_axis():
     assert -7 < min(numbers) < 0
 
 
+def test_a_level_is_inside_an_axis_that_is_cut():
+    found = {"trained": [Interval(2, 1, 3), Interval(-25.8, -30, -22)]}
+    svg = draw_intervals(
+        ["InfoNCE", "NWJ"], found, unit="nats", lowest=-6, level=Level(6.2, "the ceiling")
+    )
+    texts = [each.text for each in ET.fromstring(svg).iter("text")]
+    assert "6" in texts  # a tick near it
+
+
 def test_more_rows_make_it_higher():
     heights = [
         float(ET.fromstring(draw_intervals([""] * num, {"": [Interval(0, 0, 1)] * num}, unit="%"))

@@ -48,7 +48,7 @@ def draw_intervals(
     """
     figure = Figure(figsize=(WIDTH, 0.75 + 0.42 * len(rows)))
     axis = figure.subplots()
-    titles, said = {}, []
+    titles, said, is_cut = {}, [], False
     for index, (name, intervals) in enumerate(found.items()):
         offset = (index - (len(found) - 1) / 2) * _APART
         known = [
@@ -63,7 +63,7 @@ def draw_intervals(
         for place, _, interval in (each for each in known if each not in drawn):
             axis.text(0, place, f"◂ {number(interval.value)}", color=series(index), va="center",
                       transform=axis.get_yaxis_transform())  # fmt: skip
-            axis.set_xlim(left=lowest)
+            is_cut = True
         said += [text for _, text, _ in known]
     if level is not None:
         axis.axvline(level.value, color=colour("muted"), linestyle=DASHED, linewidth=1.2)
@@ -71,6 +71,8 @@ def draw_intervals(
             level.label, (level.value, 1), (0, 2), xycoords=("data", "axes fraction"),
             textcoords="offset points", ha="center", color=colour("muted"), fontsize=8.5,
         )  # fmt: skip
+    if is_cut:  # now that the axis reaches everything that is drawn
+        axis.set_xlim(left=lowest)
     axis.set_yticks(range(len(rows)), rows)
     axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
