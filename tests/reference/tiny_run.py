@@ -63,16 +63,20 @@ def tiny_config(workdir: Path | str = "unused", **changes: object) -> ConfigDict
 
 
 def run_main(
-    words: Sequence[str], *, num_devices: int = 1, env: Mapping[str, str] | None = None
+    words: Sequence[str],
+    *,
+    num_devices: int = 1,
+    env: Mapping[str, str] | None = None,
+    seconds: int = 600,
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m tvdim_jax.main` in a process of its own."""
+    """`python -m tvdim_jax.main` in a process of its own, which has so many seconds."""
     return subprocess.run(
         [sys.executable, "-m", "tvdim_jax.main", *words],
         env=environment(num_devices, env),
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=seconds,
         check=False,
     )
 
