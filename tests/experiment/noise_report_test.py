@@ -75,7 +75,7 @@ def test_panels(record, monkeypatch, tmp_path):
     monkeypatch.setattr(
         noise_report, "noise_figure", lambda *given: (calls.append(given), Figure())[1]
     )
-    draw(record, path)
+    assert draw(record, path)
     ((panels, title),) = calls
     assert path.exists()
     assert title.startswith("scenes: seed 0, 6 updates of 8 images; 24 test images with their own")
@@ -85,5 +85,5 @@ def test_panels(record, monkeypatch, tmp_path):
     assert panels[0].curves["b"] == {0: [pytest.approx(80)], 50: [pytest.approx(60)]}
     assert panels[1].curves["b"] == {0: [], 50: []}
     assert panels[0].lines == {"raw pixels": 20, "chance": 12.5}
-    draw({**record, "runs": []}, path)
+    assert not draw({**record, "runs": []}, path)
     assert len(calls) == 1

@@ -16,6 +16,7 @@ def test_number(value, text):
 
 def test_shares():
     assert (formats.percent(0.9124), formats.percent(None)) == ("91.2 %", "–")
+    assert (formats.round_percent(0.95), formats.round_percent(0.975)) == ("95 %", "97.5 %")
     assert formats.points(0.4421) == "44.2"
 
 

@@ -16,48 +16,6 @@ MatchPairs = Callable[[np.ndarray, np.ndarray], Any]
 _WAYS = ("image_to_text", "text_to_image")
 
 
-def reranked_recall_at_k(
-    score: ScoreTile,
-    match: MatchPairs,
-    num_images: int,
-    text_image_row: np.ndarray,
-    ks: Sequence[int] = (1, 5, 10),
-    *,
-    num_listed: int,
-    pairs_per_call: int = 256,
-    block_size: int | None = None,
-) -> dict[str, float]:
-    """Recall at k after re-ranking, beside that of the scores alone; see `reranked_ranks`.
-
-    Args:
-      score: see `reranked_ranks`.
-      match: see there.
-      num_images: N.
-      text_image_row: int `[M]`, the image of each text.
-      ks: cut-offs, >= 1.
-      num_listed: see `reranked_ranks`.
-      pairs_per_call: see there.
-      block_size: see there.
-
-    Returns:
-      See `reranked_recalls`.
-
-    Raises:
-      ValueError: see `reranked_ranks`, and cut-offs out of range.
-    """
-    check_rows(text_image_row, num_images, ks)
-    ranks = reranked_ranks(
-        score,
-        match,
-        num_images,
-        text_image_row,
-        num_listed=num_listed,
-        pairs_per_call=pairs_per_call,
-        block_size=block_size,
-    )
-    return reranked_recalls(*ranks, ks)
-
-
 def reranked_recalls(
     plain: Ranks, reranked: Ranks, ks: Sequence[int] = (1, 5, 10)
 ) -> dict[str, float]:

@@ -95,8 +95,12 @@ def noise_table(record: Mapping[str, Any]) -> Table:
     return table
 
 
-def draw(record: Mapping[str, Any], path: Path) -> None:
-    """Writes the figure of a record, see `collect`; nothing where there is no metric."""
+def draw(record: Mapping[str, Any], path: Path) -> bool:
+    """Writes the figure of a record, see `collect`.
+
+    Returns:
+      False where there is no metric: then nothing is written.
+    """
     panels = [_panel(record["runs"], column) for column in columns_of(record)]
     title = (
         f"{record['dataset']}: seed {record['seed']}, {record['num_steps']:,} updates of "
@@ -104,6 +108,7 @@ def draw(record: Mapping[str, Any], path: Path) -> None:
     )
     if panels:
         write_png(lambda: noise_figure(panels, title), path)
+    return bool(panels)
 
 
 def _panel(runs: Sequence[Mapping[str, Any]], column: Column) -> Panel:

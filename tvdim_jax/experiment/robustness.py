@@ -68,8 +68,8 @@ def run_robustness(
     record = {"config": path, "changed": changed, **collect(twins, splits, noise)}
     run_folder.write_json(folder / "robustness.json", record)
     console.print(noise_table(record))
-    draw(record, folder / "robustness.png")
-    say(f"figure: {folder / 'robustness.png'}")
+    if draw(record, figure := folder / "robustness.png"):
+        say(f"figure: {figure}")
     return record
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from tvdim_jax.report.curves import Row, line_of
-from tvdim_jax.report.formats import NOTHING, number, percent, points, shortened, words
+from tvdim_jax.report.formats import NOTHING, percent, points, round_percent, shortened, words
 from tvdim_jax.report.intervals import Interval, draw_intervals
 from tvdim_jax.report.lines import Level, draw_lines
 from tvdim_jax.report.page import Section, render
@@ -74,7 +74,7 @@ def comparison_sections(
         Section("scores", "Scores", render(
             "compared_scores.html", names=names, rows=[*_scores(runs)])),
         Section("differences", f"Differences from {first}", render(
-            "differences.html", drawn=drawn, first=first, share=f"{number(100 * confidence)} %")),
+            "differences.html", drawn=drawn, first=first, share=round_percent(confidence))),
         Section("curves", "Curves", render("curves.html", charts=[
             {"title": title, "figure": figure, "note": ""} for title, figure in charts
         ], others=[], num_rows=0)),

@@ -12,6 +12,11 @@ def percent(value: float | None) -> str:
     return NOTHING if value is None else f"{100 * value:.1f} %"
 
 
+def round_percent(share: float) -> str:
+    """A share in percent without needless digits, such as "95 %"."""
+    return f"{number(100 * share)} %"
+
+
 def points(difference: float) -> str:
     """A difference of shares in percentage points."""
     return f"{100 * difference:.1f}"

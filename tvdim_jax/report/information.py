@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tvdim_jax.evals.mi_estimate import ESTIMATE_NAMES
-from tvdim_jax.report.formats import number
+from tvdim_jax.report.formats import round_percent
 from tvdim_jax.report.intervals import Interval, draw_intervals
 from tvdim_jax.report.lines import Level
 from tvdim_jax.report.page import Section, render
@@ -25,7 +25,7 @@ def information_section(records: Sequence[Record], *, run: str, has_text: bool) 
             **record["panel"],
             "dataset": record["dataset"],
             "figure": _figure(record),
-            "share": f"{number(100 * record['panel']['confidence'])} %",
+            "share": round_percent(record["panel"]["confidence"]),
             "unbounded": _unbounded(record["panel"]),
         }
         for record in found
