@@ -115,9 +115,26 @@ def test_a_teacher_gives_its_own_cosines_and_the_order(tmp_path, monkeypatch):
     assert result["note"].count("teacher cosine") == 20
 
 
-def test_batches_have_the_size_of_the_run():
-    result = outcome(tiny_config(**REGULATED, train__batch_size=4)).result
+def test_batches_have_the_size_of_the_run_and_are_summed_up():
+    config = tiny_config(**REGULATED, train__batch_size=5)
+    result = outcome(config).result
+    rows = np.array([row for row in range(SIZE) if row != 3])
+    batches = np.random.default_rng(config.seed).permutation(rows).reshape(3, 5)
+    cosines, weights = {}, []
+    for batch in batches:
+        for one in batch:
+            others = [two for two in batch if two != one and {one, two} != {8, 9}]
+            found = {two: cosine(one, 8 if two == 9 else two) for two in others}
+            cosines |= {(one, two): each for two, each in found.items()}
+            raw = np.array([np.exp(5 / np.exp(each)) for each in found.values()])
+            weights += [*(len(raw) * raw / raw.sum())]
     assert result["num_batches"] == 3
+    assert result["metrics"]["model_weight_below_0.7"] == np.mean(np.array(weights) < 0.7)
+    best = sorted(cosines.values(), reverse=True)[:20]
+    assert [each["model_cosine"] for each in result["nearest"]] == pytest.approx(best, abs=1e-5)
+    for entry in result["nearest"]:
+        pair = tuple(int(entry[name].removesuffix(".jpg")) for name in ("image", "other_image"))
+        assert entry["model_cosine"] == pytest.approx(cosines[pair], abs=1e-5)
 
 
 def test_fewer_negatives_than_are_shown():

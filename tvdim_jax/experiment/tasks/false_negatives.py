@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -14,6 +15,7 @@ from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.sources.subset import Subset
 from tvdim_jax.data.text_ops import text_id
 from tvdim_jax.evals.features import extract, extract_all
+from tvdim_jax.evals.knn import unit_rows
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import (
     EMBEDDING,
@@ -36,6 +38,21 @@ class _Batches(NamedTuple):
 
     rows: np.ndarray
     text_ids: np.ndarray
+
+
+class _Judge(NamedTuple):
+    """Unit vectors of the images and of their texts, both `[n, D]`, by one model."""
+
+    images: np.ndarray
+    texts: np.ndarray
+
+
+class _Negatives(NamedTuple):
+    """Some negatives of the batches: rows of image and text `[P, 2]`, judge -> numbers `[P]`."""
+
+    rows: np.ndarray
+    cosines: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray]
 
 
 def _missing(config: ConfigDict, splits: Splits) -> str | None:
@@ -62,31 +79,32 @@ def _false_negatives(context: Context) -> Outcome:
     tokens = list(text_batches(tokenizer, list(texts.values()), encoders.batch_size))
     text_x, _ = extract(encoders.text, tokens)
     kept = np.isin(images.rows, list(texts))
-    cosines = {"model": _cosines(comparable(images.features)[kept], text_x, texts, batches)}
+    judges = {"model": _Judge(unit_rows(comparable(images.features)[kept]), unit_rows(text_x))}
     if config.objective.teacher and Path(config.objective.teacher).is_dir():
-        pair = _of_teacher(config, source, list(texts), tokens)
-        cosines["teacher"] = _cosines(*pair, texts, batches)
-    weights = {name: _weights(config, each, batches) for name, each in cosines.items()}
-    if not np.any(weights["model"]):
+        judges["teacher"] = _of_teacher(config, source, list(texts), tokens)
+    counts, moments, best = _audit(config, judges, list(texts), batches)
+    if not len(best.rows):
         raise ValueError(
             f"false_negatives: got {len(texts)} training images whose texts are equal in every "
             "batch, wanted some negatives; take another set or more of it with "
             "--config.eval.num_train_examples=N"
         )
-    details = {f"weights by the {name}": _shares(each) for name, each in weights.items()}
+    shares = {name: each / each.sum() for name, each in counts.items()}
     metrics = {
-        f"{name}_weight_below_{bound}": float(np.mean(each[each > 0] < bound))
-        for name, each in weights.items()
+        f"{name}_weight_below_{bound}": float(each[: _EDGES.index(bound)].sum())
+        for name, each in shares.items()
         for bound in (0.2, 0.7)
     }
-    if "teacher" in cosines:
-        negative = weights["model"] > 0
-        of_model, of_teacher = (cosines[name][negative] for name in ("model", "teacher"))
-        metrics["teacher_correlation"] = float(np.corrcoef(of_model, of_teacher)[0, 1])
-    nearest = _nearest(source, texts, batches, cosines, weights)
+    if "teacher" in judges:
+        metrics["teacher_correlation"] = _correlation(moments)
+    bins = [f"{low} to {high}" for low, high in pairwise(_EDGES)]
+    nearest = _entries(source, texts, best)
     result = {
         "metrics": metrics,
-        "details": details,
+        "details": {
+            f"weights by the {name}": dict(zip(bins, each.tolist(), strict=True))
+            for name, each in shares.items()
+        },
         "num_batches": len(batches.rows),
         "norm": config.objective.norm,
         "delta": config.objective.delta,
@@ -112,8 +130,7 @@ def _batches(config: ConfigDict, texts: Mapping[int, str]) -> _Batches:
 
 def _of_teacher(
     config: ConfigDict, source: Source, rows: list[int], tokens: list[dict[str, np.ndarray]]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The teacher's images and texts."""
+) -> _Judge:
     teacher = open_teacher(config)
     if teacher is None or teacher.model.text is None:
         raise ValueError("false_negatives: the teacher has no text encoder")
@@ -130,66 +147,82 @@ def _of_teacher(
     if encoders.text is None:
         raise ValueError("false_negatives: the teacher has no text encoder")
     text_x, _ = extract(encoders.text, tokens)
-    return image_x[EMBEDDING], text_x
+    return _Judge(unit_rows(image_x[EMBEDDING]), unit_rows(text_x))
 
 
-def _cosines(
-    image_x: np.ndarray, text_x: np.ndarray, texts: Mapping[int, str], batches: _Batches
-) -> np.ndarray:
-    """`[K, B, B]`, images by texts."""
-    places = np.searchsorted(np.array(list(texts)), batches.rows)
-    image_x, text_x = (
-        each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12)
-        for each in (image_x, text_x)
-    )
-    found: np.ndarray = np.einsum("kid,kjd->kij", image_x[places], text_x[places])
-    return found
+def _audit(
+    config: ConfigDict, judges: Mapping[str, _Judge], known: list[int], batches: _Batches
+) -> tuple[dict[str, np.ndarray], np.ndarray, _Negatives]:
+    """Of all batches, one after the other: memory does not grow with their number.
+
+    Returns:
+      How many negatives have a weight in each bin; the sums of the products of a column of ones
+      and the cosines of each judge; the nearest negatives.
+    """
+    counts = {name: np.zeros(len(_EDGES) - 1) for name in judges}
+    moments = np.zeros((len(judges) + 1, len(judges) + 1))
+    empty = dict.fromkeys(judges, np.zeros(0, np.float32))
+    best = _Negatives(np.zeros((0, 2), np.int64), empty, empty)
+    for rows, ids in zip(*batches, strict=True):
+        found = _negatives(config, judges, np.searchsorted(known, rows), rows, ids)
+        for name, weights in found.weights.items():
+            counts[name] += np.histogram(weights, bins=_EDGES)[0]
+        columns = np.stack([np.ones(len(found.rows)), *found.cosines.values()])
+        moments += columns @ columns.T
+        best = _nearest(jax.tree.map(lambda *each: np.concatenate(each), best, found))
+    return counts, moments, best
 
 
-def _weights(config: ConfigDict, cosines: np.ndarray, batches: _Batches) -> np.ndarray:
-    """`[K, B, B]`; 0 where a pair is no negative."""
+def _negatives(
+    config: ConfigDict,
+    judges: Mapping[str, _Judge],
+    places: np.ndarray,
+    rows: np.ndarray,
+    text_ids: np.ndarray,
+) -> _Negatives:
+    """All negatives of one batch, whose vectors are at `places` `[B]`."""
     options: dict[str, Any] = {"norm": config.objective.norm, "delta": config.objective.delta}
-    found = []
-    for cosine, rows, ids in zip(cosines, batches.rows, batches.text_ids, strict=True):
-        group_id = np.stack([rows, ids], axis=1).astype(np.int32)
-        weights = similarity_weights(cosine, x_group_id=group_id, y_group_id=group_id, **options)
-        found.append(np.asarray(weights))
-    return np.stack(found)
+    group_id = np.stack([rows, text_ids], axis=1).astype(np.int32)
+    cosines = {name: each.images[places] @ each.texts[places].T for name, each in judges.items()}
+    weights = {
+        name: np.asarray(
+            similarity_weights(each, x_group_id=group_id, y_group_id=group_id, **options)
+        )
+        for name, each in cosines.items()
+    }
+    negative = weights["model"] > 0
+    kept = ({name: each[negative] for name, each in of.items()} for of in (cosines, weights))
+    return _Negatives(rows[np.argwhere(negative)], *kept)
 
 
-def _shares(weights: np.ndarray) -> dict[str, float]:
-    """Shares of the negatives by their weight."""
-    counts, _ = np.histogram(weights[weights > 0], bins=_EDGES)
-    names = [f"{low} to {high}" for low, high in pairwise(_EDGES)]
-    return dict(zip(names, (counts / counts.sum()).tolist(), strict=True))
+def _nearest(found: _Negatives) -> _Negatives:
+    """Those with the highest cosine by the teacher, or else by the model."""
+    judge = "teacher" if "teacher" in found.cosines else "model"
+    order = np.argsort(-found.cosines[judge], kind="stable")[:NUM_SHOWN]
+    return jax.tree.map(lambda each: each[order], found)
 
 
-def _nearest(
-    source: Source,
-    texts: Mapping[int, str],
-    batches: _Batches,
-    cosines: Mapping[str, np.ndarray],
-    weights: Mapping[str, np.ndarray],
-) -> list[dict[str, Any]]:
-    """The negatives with the highest cosine by the teacher, or else by the model."""
-    judge = [*cosines][-1]
-    ranked = np.where(weights[judge] > 0, cosines[judge], -np.inf)
-    num_shown = min(NUM_SHOWN, np.count_nonzero(np.isfinite(ranked)))
-    order = np.argsort(-ranked, axis=None, kind="stable")[:num_shown]
-    found = []
-    for batch, at, other in zip(*np.unravel_index(order, ranked.shape), strict=True):
-        own, wrong = (int(batches.rows[batch, place]) for place in (at, other))
+def _correlation(moments: np.ndarray) -> float:
+    """Of two columns, from the sums `[3, 3]` of the products of a column of ones and of both."""
+    count, total = moments[0, 0], moments[0, 1:]
+    covariance = moments[1:, 1:] / count - np.outer(total, total) / count**2
+    return float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
+
+
+def _entries(source: Source, texts: Mapping[int, str], found: _Negatives) -> list[dict[str, Any]]:
+    entries = []
+    for place, (own, wrong) in enumerate(found.rows.tolist()):
         entry: dict[str, Any] = {
             "image": source.example_id(own),
             "own_text": texts[own],
             "other_image": source.example_id(wrong),
             "other_text": texts[wrong],
         }
-        for name in cosines:
-            entry[f"{name}_cosine"] = float(cosines[name][batch, at, other])
-            entry[f"{name}_weight"] = float(weights[name][batch, at, other])
-        found.append(entry)
-    return found
+        for name in found.cosines:
+            entry[f"{name}_cosine"] = float(found.cosines[name][place])
+            entry[f"{name}_weight"] = float(found.weights[name][place])
+        entries.append(entry)
+    return entries
 
 
 def _line(entry: Mapping[str, Any]) -> str:
