@@ -118,6 +118,7 @@ LOW_AND_HIGH = {
     "objective.mask_rate": (-0.01, 0.0, 1.0),
     "objective.queue_size": (-1, 0, None),
     "objective.average_decay": (-0.01, 0.0, 0.999),
+    "model.dropout": (-0.01, 0.0, 0.999),
     "objective.distillation": (-0.01, 0.0, 1.0),
     "objective.distillation_steps": (-1, 0, None),
     "optimizer.image_learning_rate": (-1e-9, 0.0, None),

@@ -104,6 +104,19 @@ def test_dropout_draws_from_the_key_and_the_image_draws_nothing(passes):
     assert np.abs(one["text"][0] - two["text"][0]).max() > 1e-3
 
 
+def test_without_dropout_texts_are_the_same_whatever_the_key(inputs):
+    _, ids, valid = inputs
+    model = make_model(tiny_config(model__dropout=0.0), VOCAB_SIZE)
+    params, variables = model.init(jax.random.key(3))
+    tokens = [
+        model.text(params, variables, ids, valid, train=train, key=jax.random.key(seed))[0]
+        .local_features["tokens"]
+        for train, seed in ((True, 1), (True, 2), (False, 1))
+    ]  # fmt: skip
+    np.testing.assert_array_equal(tokens[0], tokens[1])
+    np.testing.assert_array_equal(tokens[0], tokens[2])
+
+
 def test_maps_and_tokens_come_with_the_global_features(model, trees, inputs):
     images, ids, valid = inputs
     image = jax.eval_shape(lambda t: model.image(*t, images, train=False, key=None)[0], trees)

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from tests.reference.tiny_run import CLIP, SRCL, tiny_config
 from tvdim_jax.experiment.model import make_model
@@ -27,6 +28,23 @@ def test_projections_are_linear_and_the_temperature_starts_as_told():
         got = functions[f"project_{side}"](params, jnp.asarray(vectors))
         wanted = vectors @ np.asarray(dense["kernel"]) + np.asarray(dense["bias"])
         np.testing.assert_allclose(got, wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("objective", "dropping"),
+    [
+        ("srcl", {"fusion"}),
+        ("vqa", {"fusion", "decoder"}),
+        ("nlvr", {"pair_fusion"}),
+        ("nlvr_assignment", {"pair_fusion"}),
+    ],
+)
+def test_every_net_with_dropout_has_that_of_the_config(objective, dropping):
+    config = tiny_config(**SRCL, model__dropout=0.3)
+    config.objective.name = objective
+    nets = make_pair_nets(config, 9)
+    rates = {name: net.dropout for name, net in nets.items() if hasattr(net, "dropout")}
+    assert rates == dict.fromkeys(dropping, 0.3)
 
 
 def test_the_base_size_has_the_parameters_of_albef():

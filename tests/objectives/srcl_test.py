@@ -98,6 +98,20 @@ def test_only_what_learns_is_in_training_mode():
     ]
 
 
+def test_without_contrast_similarities_choose_no_negatives():
+    """Else matching learns to spot the chosen pairs: they alone are alike to an untrained net."""
+    params, variables, batch = inputs(6)
+    turned = {**params, "image_projection": -params["image_projection"]}
+
+    def matching_loss(params, contrast_weight):
+        objective = make(matching_group=6, word_weight=0.0, contrast_weight=contrast_weight)
+        (_, (metrics, _)), _ = run(objective, params, variables, batch)
+        return float(metrics["train/matching_loss"])
+
+    assert matching_loss(params, 1.0) != matching_loss(turned, 1.0)
+    assert matching_loss(params, 0.0) == matching_loss(turned, 0.0)
+
+
 def test_a_teacher_without_a_share_does_not_run():
     broken = {"teacher": jax.tree.map(lambda leaf: leaf * np.nan, inputs()[1]["teacher"])}
     params, _, batch = inputs()

@@ -49,8 +49,10 @@ _SHARES = (
 _BOUNDS = {
     **dict.fromkeys(_SHARES, (0, 1)),
     **dict.fromkeys(("seed", "data.noise_seed"), (0, 2**32 - 1)),
-    # Adam divides by 1 - b^t; an average of decay 1 would never move.
-    **dict.fromkeys(("optimizer.b1", "optimizer.b2", "objective.average_decay"), (0, 0.999999)),
+    # Adam divides by 1 - b^t; an average of decay 1 never moves, a dropout of 1 leaves nothing.
+    **dict.fromkeys(
+        ("optimizer.b1", "optimizer.b2", "objective.average_decay", "model.dropout"), (0, 0.999999)
+    ),
     "train.batch_size": (2, math.inf),  # a negative needs a second image
     **dict.fromkeys(("data.num_threads", "tokenizer.num_plain_words"), (0, math.inf)),
     **dict.fromkeys(

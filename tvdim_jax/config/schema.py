@@ -73,6 +73,7 @@ _MODEL = {
     "fusion": "fusion_tiny",  # of srcl and vqa: a name in models/variants.py
     "decoder": "decoder_tiny",  # of vqa: a name in models/variants.py
     "pair_fusion": "pair_fusion_tiny",  # of nlvr and nlvr_assignment: a name in models/variants.py
+    "dropout": 0.1,  # of text encoder, fusion and decoder, in [0, 1); 0 for small nets from scratch
     "critic": "mlp",  # of lmi: mlp, bilinear or dot
     "critic_hidden": (1024, 512),  # widths of the critic's hidden layers
     "dtype": "float32",  # compute type: float32 or bfloat16; parameters stay float32

@@ -87,6 +87,7 @@ def make_model(config: ConfigDict, vocab_size: int) -> Model:
         config.model.text,
         vocab_size=vocab_size,
         max_length=config.tokenizer.max_length,
+        dropout=config.model.dropout,
         dtype=dtype,
     )
     has_head = not (uses_sentences(config) or uses_pair_nets(config))

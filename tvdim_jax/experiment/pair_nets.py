@@ -38,23 +38,24 @@ def make_pair_nets(config: ConfigDict, vocab_size: int) -> Nets:
     Raises:
       ValueError: an unknown name.
     """
-    model, dtype = config.model, jnp.dtype(config.model.dtype)
+    model = config.model
+    dtype, dropout = jnp.dtype(model.dtype), model.dropout
     nets: dict[str, nn.Module] = {}
     if uses_embeddings(config):
         nets["image_projection"] = LinearHead(model.embedding_width)
         nets["text_projection"] = LinearHead(model.embedding_width)
     if uses_fusion(config) or uses_answers(config):
-        nets["fusion"] = make_fusion_encoder(model.fusion, dtype=dtype)
+        nets["fusion"] = make_fusion_encoder(model.fusion, dropout=dropout, dtype=dtype)
     if uses_fusion(config):
         nets["matching_head"] = LinearHead(2)
         nets["word_predictor"] = WordPredictor(dtype=dtype)
     if uses_answers(config):
         length = config.tokenizer.max_length
         nets["decoder"] = make_answer_decoder(
-            model.decoder, vocab_size=vocab_size, max_length=length, dtype=dtype
+            model.decoder, vocab_size=vocab_size, max_length=length, dropout=dropout, dtype=dtype
         )
     if uses_pair_fusion(config):
-        nets["pair_fusion"] = make_pair_fusion(model.pair_fusion, dtype=dtype)
+        nets["pair_fusion"] = make_pair_fusion(model.pair_fusion, dropout=dropout, dtype=dtype)
         of_two = uses_image_pairs(config)
         nets |= (
             {"pair_head": PairHead(dtype=dtype)} if of_two else {"assignment_head": LinearHead(3)}

@@ -68,7 +68,7 @@ def matching_term(
       batch: "token_valid" `[B, T]`.
       encoded: of B pairs, texts with local features "tokens".
       apply: see the module.
-      temperature: > 0, scalar.
+      temperature: > 0, scalar; inf draws evenly.
       group_size: pairs of a group; a smaller batch is one group, else B is a multiple of it.
       key: the step's key.
 

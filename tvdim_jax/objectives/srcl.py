@@ -52,7 +52,8 @@ def make_srcl_objective(
       weight_gradient: see `make_clip_objective`.
       teacher_share: see `make_clip_objective`.
       teacher_steps: see `make_clip_objective`.
-      contrast_weight: >= 0; 0 leaves the term out.
+      contrast_weight: >= 0; 0 leaves the term out, and draws the negatives of matching evenly: a
+        similarity that was not learned says nothing of them.
       matching_weight: >= 0; 0 leaves the term out.
       word_weight: >= 0; 0 leaves the term out.
       matching_group: pairs of the global batch out of which hard negatives are drawn, see
@@ -156,7 +157,8 @@ def _objective(
             batch,
             encoded,
             apply=apply,
-            temperature=temperature,
+            # Similarities that nothing trains would tell drawn pairs from true ones.
+            temperature=temperature if "contrast" in terms else jnp.float32(jnp.inf),
             group_size=options.matching_group,
             key=key,
         )
