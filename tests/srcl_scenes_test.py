@@ -12,21 +12,22 @@ from tvdim_jax.experiment.data import make_splits
 from tvdim_jax.train.metrics import read_rows
 
 SRCL = str(REPOSITORY / "configs" / "coco_srcl.py")
-TINY = {
-    "augment": "cifar",
+DEMO = {
     "data.source": "scenes",
     "data.path": "",
     "data.image_size": 32,
-    "model.image": "vit_tiny",
+    "model.image": "vit_demo",
     "model.image_size": 32,
-    "model.text": "bert_tiny_1",
-    "model.fusion": "fusion_tiny",
-    "model.embedding_width": 16,
+    "model.text": "bert_demo",
+    "model.fusion": "fusion_demo",
+    "model.dropout": 0,
+    "model.embedding_width": 64,
     "model.dtype": "float32",
     "tokenizer.vocab_size": 500,
-    "optimizer.learning_rate": 3e-4,
-    "optimizer.image_learning_rate": 3e-4,
+    "optimizer.learning_rate": 1e-3,
+    "optimizer.image_learning_rate": 1e-3,
     "optimizer.warmup_steps": 100,
+    "optimizer.clip_norm": 1.0,
     "train.batch_size": 64,
     "objective.contrast_weight": 0,
     "eval.tasks": "()",
@@ -35,7 +36,7 @@ TINY = {
 
 def train(workdir, **fields):
     """Rows of the log of a run on scenes."""
-    words = {**TINY, **fields, "workdir": workdir}
+    words = {**DEMO, **fields, "workdir": workdir}
     flags = [f"--config.{name}={value}" for name, value in words.items()]
     done = run_main([f"--config={SRCL}", *flags], env={"XLA_FLAGS": ""}, seconds=3_600)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -67,7 +68,5 @@ def test_matching_alone_tells_wrong_pairs(tmp_path):
 
 @pytest.mark.slow
 def test_words_alone_beat_their_frequencies(tmp_path):
-    rate = dict.fromkeys(("optimizer.learning_rate", "optimizer.image_learning_rate"), 1e-3)
-    steps = {"train.num_steps": 1_500}
-    rows = train(tmp_path, **{"objective.matching_weight": 0, **rate, **steps})
-    assert mean_of_last(rows, "train/word_loss", 5) < 0.5 * word_entropy(tmp_path)
+    rows = train(tmp_path, **{"objective.matching_weight": 0, "train.num_steps": 1_500})
+    assert mean_of_last(rows, "train/word_loss", 5) < 0.7 * word_entropy(tmp_path)

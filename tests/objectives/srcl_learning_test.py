@@ -43,7 +43,7 @@ def batch_of(key):
 
 def train(num_steps, **options):
     """Mean metrics of the last 50 steps of a fresh run, each on new pictures."""
-    modules = nets(width=32, depth=1, heads=4, dropout=0.1)
+    modules = nets(width=32, depth=1, heads=4, dropout=0.0)
     objective = make_srcl_objective(
         vocab_size=VOCABULARY, mask_id=MASK_ID, matching_group=16, **options
     )

@@ -41,6 +41,7 @@ IMAGE_VARIANTS: Mapping[str, tuple[type[ImageEncoder], Mapping[str, Any]]] = {
     "resnet50_tiny": (ResNet, {"width": 4, "stage_blocks": (1, 1, 1, 1)}),
     "resnet50": (ResNet, {"width": 64, "stage_blocks": (3, 4, 6, 3)}),
     "vit_tiny": (ViT, {"patch_size": 8, "width": 32, "depth": 2, "num_heads": 2}),
+    "vit_demo": (ViT, {"patch_size": 8, "width": 64, "depth": 2, "num_heads": 4}),
     "vit_s16": (ViT, {"patch_size": 16, "width": 384, "depth": 12, "num_heads": 6}),
     "vit_b16": (ViT, {"patch_size": 16, "width": 768, "depth": 12, "num_heads": 12}),
     "clip_vit_tiny": (
@@ -74,6 +75,10 @@ TEXT_VARIANTS: Mapping[str, tuple[type[TextEncoder], Mapping[str, Any]]] = {
         BertEncoder,
         {"width": 32, "depth": 1, "num_heads": 2, "mlp_width": 64, "pooler": False},
     ),
+    "bert_demo": (
+        BertEncoder,
+        {"width": 64, "depth": 1, "num_heads": 4, "mlp_width": 128, "pooler": False},
+    ),
     "bert_base": (
         BertEncoder,
         {"width": 768, "depth": 12, "num_heads": 12, "mlp_width": 3072, "pooler": True},
@@ -87,6 +92,7 @@ TEXT_VARIANTS: Mapping[str, tuple[type[TextEncoder], Mapping[str, Any]]] = {
 # "fusion_base" is the last six layers of BERT-base with cross-attention, ALBEF's.
 FUSION_VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "fusion_tiny": {"depth": 1, "num_heads": 2, "mlp_width": 64},
+    "fusion_demo": {"depth": 1, "num_heads": 4, "mlp_width": 128},
     "fusion_base": {"depth": 6, "num_heads": 12, "mlp_width": 3072},
 }
 

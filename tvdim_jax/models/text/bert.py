@@ -76,7 +76,7 @@ class BertEncoder(nn.Module):
         )(x, token_valid, None, None)
         if not self.pooler:
             return Features(x[..., 0, :], {"tokens": x})
-        pooled = nn.tanh(dense(self.width, jnp.float32, "pooler")(x[..., 0, :]))
+        pooled = nn.tanh(dense(self.width, jnp.float32, "pooler", width=self.width)(x[..., 0, :]))
         pooled = nn.Dropout(self.dropout, deterministic=not train)(pooled)
         return Features(pooled, {"tokens": x})
 
@@ -161,7 +161,9 @@ class WordPredictor(nn.Module):
         Returns:
           `[..., vocab_size]` float32.
         """
-        x = nn.gelu(dense(tokens.shape[-1], self.dtype, "dense")(tokens), approximate=False)
+        width = tokens.shape[-1]
+        x = dense(width, self.dtype, "dense", width=width)(tokens)
+        x = nn.gelu(x, approximate=False)
         x = layer_norm("norm")(x).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (embedding.shape[0],))
         logits = jnp.einsum(

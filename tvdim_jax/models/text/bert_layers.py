@@ -13,12 +13,19 @@ from flax import linen as nn
 
 _NUM_TYPES = 2  # BERT tells two sentences apart; here every token is of the first type
 
-bert_init = nn.initializers.normal(0.02)
+_STANDARD_DEVIATION, _BASE_WIDTH = 0.02, 768  # of BERT-base
+
+bert_init = nn.initializers.normal(_STANDARD_DEVIATION)
 
 
-def dense(features: int, dtype: Any, name: str) -> nn.Dense:
-    """A dense layer as BERT initialises it: N(0, 0.02), bias 0."""
-    return nn.Dense(features, dtype=dtype, kernel_init=bert_init, name=name)
+def dense(features: int, dtype: Any, name: str, *, width: int) -> nn.Dense:
+    """A dense layer of a net of this width, bias 0; of BERT-base N(0, 0.02), as BERT starts.
+
+    Narrower nets start with the gain of BERT-base, which is that of sqrt(width) draws: with N(0,
+    0.02) a layer of width 64 would pass on next to nothing, and its gradient less.
+    """
+    deviation = _STANDARD_DEVIATION * math.sqrt(_BASE_WIDTH / width)
+    return nn.Dense(features, dtype=dtype, kernel_init=nn.initializers.normal(deviation), name=name)
 
 
 def layer_norm(name: str) -> nn.LayerNorm:
@@ -67,7 +74,7 @@ class BertAttention(nn.Module):
         heads = (self.num_heads, width // self.num_heads)
 
         def project(source: jax.Array, name: str, shared: Any = None) -> jax.Array:
-            projection = shared or dense(width, self.dtype, name)
+            projection = shared or dense(width, self.dtype, name, width=width)
             projected: jax.Array = projection(source)
             return projected.reshape(*source.shape[:-1], *heads)
 
@@ -86,7 +93,7 @@ class BertAttention(nn.Module):
         weights = nn.softmax(jnp.where(allowed, scores, lowest))
         weights = nn.Dropout(self.dropout, deterministic=not self.train)(weights)
         mixed = jnp.einsum("...hqk,...khd->...qhd", weights.astype(self.dtype), value)
-        return dense(width, self.dtype, "out")(mixed.reshape(x.shape))
+        return dense(width, self.dtype, "out", width=width)(mixed.reshape(x.shape))
 
 
 class BertLayer(nn.Module):
@@ -136,8 +143,9 @@ class BertLayer(nn.Module):
             attention = BertAttention(*options, name="cross_attention")
             y = attention(x, other, other_valid, key_value)
             x = layer_norm("cross_attention_norm")(x + self._drop(y))
-        y = dense(self.mlp_width, self.dtype, "dense_1")(x)
-        y = dense(x.shape[-1], self.dtype, "dense_2")(nn.gelu(y, approximate=False))
+        width = x.shape[-1]
+        y = dense(self.mlp_width, self.dtype, "dense_1", width=width)(x)
+        y = dense(width, self.dtype, "dense_2", width=width)(nn.gelu(y, approximate=False))
         return layer_norm("mlp_norm")(x + self._drop(y)), None
 
     def _drop(self, y: jax.Array) -> jax.Array:

@@ -96,7 +96,10 @@ class _PairBlock(nn.Module):
         self, x: jax.Array, valid: jax.Array, images: jax.Array, image_valid: jax.Array
     ) -> tuple[jax.Array, None]:
         width = x.shape[-1]
-        key_value = dense(width, self.dtype, "key"), dense(width, self.dtype, "value")
+        key_value = (
+            dense(width, self.dtype, "key", width=width),
+            dense(width, self.dtype, "value", width=width),
+        )
         options = (self.num_heads, self.mlp_width, self.dropout, self.train, self.dtype)
         for side, name in enumerate(("first", "second")):
             layer = BertLayer(*options, name=name)
@@ -118,8 +121,10 @@ class PairHead(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """The logits `[B, C]` float32 of global features `[B, D]`."""
-        x = nn.relu(dense(x.shape[-1], self.dtype, "dense_1")(x))
-        return dense(self.num_classes, self.dtype, "dense_2")(x).astype(jnp.float32)
+        width = x.shape[-1]
+        x = nn.relu(dense(width, self.dtype, "dense_1", width=width)(x))
+        logits = dense(self.num_classes, self.dtype, "dense_2", width=width)(x)
+        return logits.astype(jnp.float32)
 
 
 def pair_fusion_params(fusion: Mapping[str, Any]) -> dict[str, Any]:
