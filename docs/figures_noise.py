@@ -19,7 +19,7 @@ from tvdim_jax.report.figures import write_both_themes
 from tvdim_jax.report.noise import Panel, noise_figure
 
 NAMES = dict(zip(PAIR_LOSSES, ("ranking", "InfoNCE", "similarity-regulated"), strict=True))
-NO_TEXT = ("amdim", "random", "pixels")
+NO_TEXT = {"amdim": "AMDIM", "random": "random weights", "pixels": "pixels"}
 PROBE, RECALL = "probe", "image to text R@10"  # columns of the tables
 
 
@@ -32,12 +32,12 @@ def main(folder: str, out: str) -> None:
     """
     runs = records_or_exit(Path(folder), "claims_tvdim.py")
     found = by_seed(runs, lambda run: image_figures(run) | text_figures(run))
-    no_text = {arm: _values(PROBE, found[arm]) for arm in NO_TEXT if arm in found}
+    no_text = {name: _values(PROBE, found[arm]) for arm, name in NO_TEXT.items() if arm in found}
     panels = [
         Panel(
             "linear probe on images, mean AUC, %",
             _curves(PROBE, found),
-            {arm: statistics.fmean(values) for arm, values in no_text.items()},
+            {name: statistics.fmean(values) for name, values in no_text.items()},
         ),
         Panel("image to text R@10, %", _curves(RECALL, found), _chance(runs)),
     ]

@@ -24,7 +24,8 @@ def test_means_marks_and_lines():
     assert list(line.get_ydata()) == [33.0, 33.0]
     assert [text.get_text() for text in first.texts] == ["pixels"]
     assert first.collections[0].get_offsets().tolist() == [[0, 80], [0, 82], [20, 70]]
-    assert [text.get_text() for text in first.get_legend().get_texts()] == ["ranking", "info_nce"]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["ranking", "info_nce"]
     assert first.get_ylabel() == "probe, %"
     assert list(first.get_xticks()) == [0, 20, 40]
     (alone,) = second.get_lines()  # the colour that it has beside the others

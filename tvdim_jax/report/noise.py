@@ -44,7 +44,13 @@ def noise_figure(panels: Sequence[Panel], title: str) -> Figure:
         _plot_panel(axis, panel, names)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    axes[0].legend()
+    found = {
+        label: handle
+        for axis in axes[: len(panels)]
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    # Below the panels, as inside one it would hide marks or lines.
+    figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=len(names))
     figure.suptitle(title, fontsize=9, color=colour("muted"))
     return figure
 
@@ -66,8 +72,8 @@ def _plot_panel(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
     at_the_right = axis.get_yaxis_transform()  # a share of the width, and a value
     for value, name in _joined(panel.lines, _TEXT_HEIGHT * (high - low)):
         axis.text(
-            1, value, name, transform=at_the_right, color=colour("muted"), fontsize=8,
-            va="bottom", ha="right",
+            1.01, value, name, transform=at_the_right, color=colour("muted"), fontsize=8,
+            va="center", ha="left",
         )  # fmt: skip
     axis.set_xticks(shares)
     axis.grid(visible=False, axis="x")
