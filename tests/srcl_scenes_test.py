@@ -13,6 +13,7 @@ from tvdim_jax.train.metrics import read_rows
 
 SRCL = str(REPOSITORY / "configs" / "coco_srcl.py")
 DEMO = {
+    "augment": "captions_large_crops",  # smaller ones often leave an object out
     "data.source": "scenes",
     "data.path": "",
     "data.image_size": 32,
@@ -69,4 +70,4 @@ def test_matching_alone_tells_wrong_pairs(tmp_path):
 @pytest.mark.slow
 def test_words_alone_beat_their_frequencies(tmp_path):
     rows = train(tmp_path, **{"objective.matching_weight": 0, "train.num_steps": 1_500})
-    assert mean_of_last(rows, "train/word_loss", 5) < 0.7 * word_entropy(tmp_path)
+    assert mean_of_last(rows, "train/word_loss", 5) < 0.5 * word_entropy(tmp_path)

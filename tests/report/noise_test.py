@@ -37,7 +37,7 @@ def test_names_of_lines_that_lie_close_share_a_text():
     lines = {"pixels": 33.0, "chance": 12.5, "random": 13.0}
     figure = drawn([PANELS[0]._replace(lines=lines)])
     texts = [(text.get_position()[1], text.get_text()) for text in figure.axes[0].texts]
-    assert texts == [(13.0, "chance, random"), (33.0, "pixels")]
+    assert texts == [(13.0, "random\nchance"), (33.0, "pixels")]
     assert len(figure.axes[0].get_lines()) == 2 + 3
 
 

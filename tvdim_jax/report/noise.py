@@ -82,11 +82,11 @@ def _plot_panel(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
 
 
 def _joined(lines: Mapping[str, float], least: float) -> list[tuple[float, str]]:
-    """Value and text of the names of lines; those nearer than `least` share a text above both."""
+    """Value and text of the names of lines; those nearer than `least` share one, highest first."""
     found: list[tuple[float, str]] = []
     for name, value in sorted(lines.items(), key=lambda line: line[1]):
         if found and value - found[-1][0] < least:
-            found[-1] = (value, f"{found[-1][1]}, {name}")
+            found[-1] = (value, f"{name}\n{found[-1][1]}")
         else:
             found.append((value, name))
     return found
