@@ -47,8 +47,8 @@ def test_they_are_small_and_fresh():
     twins = make_twins(str(CONFIGS / "coco_srcl.py"), [], (0.4,))
     assert [each.objective for each in twins] == ["info_nce", "similarity_regulated"]
     twin = twins[0].config
-    assert (twin.model.image, twin.model.image_size, twin.data.image_size) == ("vit_tiny", 32, 36)
-    assert (twin.model.text, twin.model.fusion) == ("bert_tiny_1", "fusion_tiny")
+    assert (twin.model.image, twin.model.image_size, twin.data.image_size) == ("vit_demo", 32, 36)
+    assert (twin.model.text, twin.model.fusion) == ("bert_demo", "fusion_demo")
     assert twin.model.dtype == "float32"
     assert (twin.optimizer.learning_rate, twin.optimizer.image_learning_rate) == (1e-3, 0)
     assert (twin.train.num_steps, twin.optimizer.warmup_steps) == (300, 30)
@@ -69,7 +69,7 @@ def test_what_the_user_names_stays():
 
 @pytest.mark.parametrize(
     ("name", "image"),
-    [("coco", "amdim_demo"), ("coco_srcl", "vit_tiny"), ("mimic_cxr_lmi", "resnet256_tiny")],
+    [("coco", "amdim_demo"), ("coco_srcl", "vit_demo"), ("mimic_cxr_lmi", "resnet256_tiny")],
 )
 def test_twins_of_shipped_configs_trace(name, image):
     twin = make_twins(str(CONFIGS / f"{name}.py"), [], (0.5,))[0]

@@ -1,5 +1,9 @@
 """What is on the figure of swapped captions."""
 
+from itertools import pairwise
+
+import pytest
+
 from tvdim_jax.report.noise import Panel, noise_figure
 from tvdim_jax.report.style import drawing, series
 
@@ -37,8 +41,18 @@ def test_names_of_lines_that_lie_close_share_a_text():
     lines = {"pixels": 33.0, "chance": 12.5, "random": 13.0}
     figure = drawn([PANELS[0]._replace(lines=lines)])
     texts = [(text.get_position()[1], text.get_text()) for text in figure.axes[0].texts]
-    assert texts == [(13.0, "random\nchance"), (33.0, "pixels")]
+    assert texts == [(12.75, "random\nchance"), (33.0, "pixels")]
     assert len(figure.axes[0].get_lines()) == 2 + 3
+
+
+@pytest.mark.parametrize("pixels", [16.0, 18.0, 22.0])
+def test_names_of_lines_never_overlap(pixels):
+    lines = {"chance": 12.5, "random": 14.0, "pixels": pixels, "more": 40.0}
+    figure = drawn([PANELS[0]._replace(lines=lines)])
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    assert all(low.y1 <= high.y0 for low, high in pairwise(boxes))
+    assert sum(text.get_text().count("\n") + 1 for text in figure.axes[0].texts) == 4
 
 
 def test_more_panels_than_a_row_holds():

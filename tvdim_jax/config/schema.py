@@ -73,7 +73,7 @@ _MODEL = {
     "fusion": "fusion_tiny",  # of srcl and vqa: a name in models/variants.py
     "decoder": "decoder_tiny",  # of vqa: a name in models/variants.py
     "pair_fusion": "pair_fusion_tiny",  # of nlvr and nlvr_assignment: a name in models/variants.py
-    "dropout": 0.1,  # of text encoder, fusion and decoder, in [0, 1); 0 for small nets from scratch
+    "dropout": 0.1,  # of text encoder, fusions, decoder, in [0, 1); at 0 small BERTs start sooner
     "critic": "mlp",  # of lmi: mlp, bilinear or dot
     "critic_hidden": (1024, 512),  # widths of the critic's hidden layers
     "dtype": "float32",  # compute type: float32 or bfloat16; parameters stay float32
@@ -93,7 +93,8 @@ _OBJECTIVE = {
     "teacher_share": 1.0,  # of the teacher in them at the first update, 0 to 1
     "teacher_schedule": "linear",  # that share falls to 0 (linear) or stays (constant)
     "teacher_steps": 0,  # updates in which it falls; 0: all of the run
-    "contrast_weight": 1.0,  # of srcl's term of images and texts apart; 0 leaves it out
+    # Of srcl's term of images and texts apart; 0 leaves it out, and matching draws evenly.
+    "contrast_weight": 1.0,
     "matching_weight": 1.0,  # of srcl's term of image-text matching; 0 leaves it out
     "word_weight": 1.0,  # of srcl's term of hidden words; 0 leaves it out
     "matching_group": 64,  # pairs among which hard negatives are drawn; divides the batch

@@ -35,13 +35,13 @@ COMPARED: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "srcl": ("objective.pair_loss", ("info_nce", "similarity_regulated")),
     "lmi": ("objective.estimator", ("info_nce", "dv", "jsd")),
 }
-# Kind of encoder -> its twin and the pixels that it sees. Of AMDIM it takes the size of the demo to
-# learn something, of the others that for tests.
+# Kind of encoder -> its twin and the pixels that it sees. It takes the size of a demo, to learn
+# something, where there is one, else that for tests.
 IMAGE_TWINS: Mapping[type, tuple[str, int]] = {
     AMDIMEncoder: ("amdim_demo", 32),
     LMIResNet: ("resnet256_tiny", 64),
     ResNet: ("resnet50_tiny", 32),
-    ViT: ("vit_tiny", 32),
+    ViT: ("vit_demo", 32),
     CLIPViT: ("clip_vit_tiny", 32),
 }
 TEXT_TWINS: Mapping[type, str] = {TextTransformer: "text_demo", BertEncoder: "bert_tiny"}
@@ -61,7 +61,7 @@ RECIPE: Mapping[str, Any] = {
     "optimizer.text_learning_rate": 0.0,
     "optimizer.schedule": "cosine",
     "model.dtype": "float32",
-    "model.fusion": "fusion_tiny",
+    "model.fusion": "fusion_demo",
     # What a run starts from or learns from was made for the encoders of the config.
     "model.start_from": "",
     "model.image_weights": "",
@@ -166,16 +166,20 @@ def _small(config: ConfigDict, path: str, overrides: Sequence[str]) -> ConfigDic
 
 
 def _image_twin(name: str, image_size: int) -> tuple[str, int]:
-    """Name and pixels of the small encoder of the same kind; a tiny one is its own."""
+    """Name and pixels of the small encoder of the same kind; a small one is its own."""
     kind = IMAGE_VARIANTS[name][0] if name in IMAGE_VARIANTS else None
-    return (name, image_size) if kind is None or "_tiny" in name else IMAGE_TWINS[kind]
+    return (name, image_size) if kind is None or _is_small(name) else IMAGE_TWINS[kind]
 
 
 def _text_twin(name: str) -> str:
-    if name not in TEXT_VARIANTS or "_tiny" in name:
+    if name not in TEXT_VARIANTS or _is_small(name):
         return name  # of a wrong name the encoder tells
     kind, sizes = TEXT_VARIANTS[name]
-    return "bert_tiny_1" if sizes.get("pooler") is False else TEXT_TWINS[kind]
+    return "bert_demo" if sizes.get("pooler") is False else TEXT_TWINS[kind]
+
+
+def _is_small(name: str) -> bool:
+    return "_tiny" in name or "_demo" in name
 
 
 def _arm(base: ConfigDict, field: str, objective: str, level: float) -> ConfigDict:

@@ -157,7 +157,7 @@ def _objective(
             batch,
             encoded,
             apply=apply,
-            # Similarities that nothing trains would tell drawn pairs from true ones.
+            # Similarities that nothing trains here would tell drawn pairs from true ones.
             temperature=temperature if "contrast" in terms else jnp.float32(jnp.inf),
             group_size=options.matching_group,
             key=key,

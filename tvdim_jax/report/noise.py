@@ -81,12 +81,17 @@ def _plot_panel(axis: Axes, panel: Panel, names: Sequence[str]) -> None:
     axis.set_ylabel(panel.label)
 
 
-def _joined(lines: Mapping[str, float], least: float) -> list[tuple[float, str]]:
-    """Value and text of the names of lines; those nearer than `least` share one, highest first."""
-    found: list[tuple[float, str]] = []
+def _joined(lines: Mapping[str, float], height: float) -> list[tuple[float, str]]:
+    """Middle and text of the names of lines, of this height; where they would overlap, one text."""
+    groups: list[list[tuple[float, str]]] = []
     for name, value in sorted(lines.items(), key=lambda line: line[1]):
-        if found and value - found[-1][0] < least:
-            found[-1] = (value, f"{name}\n{found[-1][1]}")
-        else:
-            found.append((value, name))
-    return found
+        groups.append([(value, name)])
+        while len(groups) > 1 and _middle(groups[-1]) - _middle(groups[-2]) < (
+            height * (len(groups[-1]) + len(groups[-2])) / 2
+        ):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    return [(_middle(each), "\n".join(name for _, name in reversed(each))) for each in groups]
+
+
+def _middle(group: Sequence[tuple[float, str]]) -> float:
+    return statistics.fmean(value for value, _ in group)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tvdim_jax.models.text.bert_layers import BertAttention, BertLayer, bert_layers
+from tvdim_jax.models.text.bert_layers import BertAttention, BertLayer, bert_layers, dense
 
 X = np.random.default_rng(0).normal(size=(3, 5, 8)).astype(np.float32)
 OTHER = np.random.default_rng(1).normal(size=(3, 4, 6)).astype(np.float32)
@@ -66,10 +66,17 @@ def test_initial_kernels_are_normal_and_differ_between_layers():
     x, valid = np.zeros((1, 2, 48), np.float32), np.ones((1, 2), bool)
     params = jax.jit(lambda key: layers.init(key, x, valid, None, None))(jax.random.key(0))
     kernel = np.asarray(params["params"]["dense_1"]["kernel"])
-    assert abs(kernel.std() / 0.08 - 1) < 0.02  # 16 times narrower than BERT-base: 4 times 0.02
+    for each in (kernel, params["params"]["dense_2"]["kernel"]):
+        assert abs(np.std(each) / 0.08 - 1) < 0.02  # 16 times narrower than BERT-base: 4 times 0.02
     assert 2.8 < (kernel**4).mean() / kernel.var() ** 2 < 3.2  # 1.8 for a uniform draw
     assert abs(np.corrcoef(kernel[0].ravel(), kernel[1].ravel())[0, 1]) < 0.05
     assert not np.any(params["params"]["dense_1"]["bias"])
+
+
+@pytest.mark.parametrize("width", [768, 1024])
+def test_from_the_width_of_bert_base_on_kernels_are_its_own(width):
+    kernel = dense(64, np.float32, "x", width=width).init(jax.random.key(0), np.zeros((1, width)))
+    assert abs(np.std(kernel["params"]["kernel"]) / 0.02 - 1) < 0.02
 
 
 def test_dropout_falls_on_weights_and_branches_of_each_layer_on_its_own():

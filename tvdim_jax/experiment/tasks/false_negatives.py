@@ -89,10 +89,9 @@ def _false_negatives(context: Context) -> Outcome:
             "batch, wanted some negatives; take another set or more of it with "
             "--config.eval.num_train_examples=N"
         )
-    shares = {name: each / each.sum() for name, each in counts.items()}
     metrics = {
-        f"{name}_weight_below_{bound}": float(each[: _EDGES.index(bound)].sum())
-        for name, each in shares.items()
+        f"{name}_weight_below_{bound}": float(each[: _EDGES.index(bound)].sum() / each.sum())
+        for name, each in counts.items()
         for bound in (0.2, 0.7)
     }
     if "teacher" in judges:
@@ -102,8 +101,8 @@ def _false_negatives(context: Context) -> Outcome:
     result = {
         "metrics": metrics,
         "details": {
-            f"weights by the {name}": dict(zip(bins, each.tolist(), strict=True))
-            for name, each in shares.items()
+            f"weights by the {name}": dict(zip(bins, (each / each.sum()).tolist(), strict=True))
+            for name, each in counts.items()
         },
         "num_batches": len(batches.rows),
         "norm": config.objective.norm,

@@ -19,12 +19,12 @@ bert_init = nn.initializers.normal(_STANDARD_DEVIATION)
 
 
 def dense(features: int, dtype: Any, name: str, *, width: int) -> nn.Dense:
-    """A dense layer of a net of this width, bias 0; of BERT-base N(0, 0.02), as BERT starts.
+    """A dense layer of a net of this width, bias 0; from 768 on N(0, 0.02), as BERT starts.
 
-    Narrower nets start with the gain of BERT-base, which is that of sqrt(width) draws: with N(0,
-    0.02) a layer of width 64 would pass on next to nothing, and its gradient less.
+    In narrower nets a layer that reads `width` numbers starts with the gain that it has in
+    BERT-base: from N(0, 0.02) it would pass on next to nothing at width 64, and of gradients less.
     """
-    deviation = _STANDARD_DEVIATION * math.sqrt(_BASE_WIDTH / width)
+    deviation = _STANDARD_DEVIATION * math.sqrt(_BASE_WIDTH / min(width, _BASE_WIDTH))
     return nn.Dense(features, dtype=dtype, kernel_init=nn.initializers.normal(deviation), name=name)
 
 
