@@ -52,8 +52,7 @@ def make_srcl_objective(
       weight_gradient: see `make_clip_objective`.
       teacher_share: see `make_clip_objective`.
       teacher_steps: see `make_clip_objective`.
-      contrast_weight: >= 0; 0 leaves the term out, and draws the negatives of matching evenly: a
-        similarity that was not learned says nothing of them.
+      contrast_weight: >= 0; 0 leaves the term out, and matching draws its negatives evenly.
       matching_weight: >= 0; 0 leaves the term out.
       word_weight: >= 0; 0 leaves the term out.
       matching_group: pairs of the global batch out of which hard negatives are drawn, see
