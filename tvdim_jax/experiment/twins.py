@@ -61,7 +61,6 @@ RECIPE: Mapping[str, Any] = {
     "optimizer.text_learning_rate": 0.0,
     "optimizer.schedule": "cosine",
     "model.dtype": "float32",
-    "model.fusion": "fusion_demo",
     # What a run starts from or learns from was made for the encoders of the config.
     "model.start_from": "",
     "model.image_weights": "",
@@ -154,6 +153,7 @@ def _small(config: ConfigDict, path: str, overrides: Sequence[str]) -> ConfigDic
         "model.image": image,
         "model.image_size": image_size,
         "model.text": _text_twin(model.text),
+        "model.fusion": model.fusion if _is_small(model.fusion) else "fusion_demo",
         "data.image_size": -(-config.data.image_size * image_size // model.image_size),
         "optimizer.learning_rate": max(config.optimizer.learning_rate, 1e-3),
         "workdir": f"runs/{Path(path).stem}_robustness",
