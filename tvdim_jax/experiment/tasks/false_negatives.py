@@ -82,16 +82,17 @@ def _false_negatives(context: Context) -> Outcome:
     judges = {"model": _Judge(unit_rows(comparable(images.features)[kept]), unit_rows(text_x))}
     if config.objective.teacher and Path(config.objective.teacher).is_dir():
         judges["teacher"] = _of_teacher(config, source, list(texts), tokens)
-    counts, moments, best = _audit(config, judges, list(texts), batches)
+    counts, moments, best = _audit(config, judges, np.array(list(texts)), batches)
     if not len(best.rows):
         raise ValueError(
             f"false_negatives: got {len(texts)} training images whose texts are equal in every "
             "batch, wanted some negatives; take another set or more of it with "
             "--config.eval.num_train_examples=N"
         )
+    shares = {name: each / each.sum() for name, each in counts.items()}
     metrics = {
-        f"{name}_weight_below_{bound}": float(each[: _EDGES.index(bound)].sum() / each.sum())
-        for name, each in counts.items()
+        f"{name}_weight_below_{bound}": float(each[: _EDGES.index(bound)].sum())
+        for name, each in shares.items()
         for bound in (0.2, 0.7)
     }
     if "teacher" in judges:
@@ -101,8 +102,8 @@ def _false_negatives(context: Context) -> Outcome:
     result = {
         "metrics": metrics,
         "details": {
-            f"weights by the {name}": dict(zip(bins, (each / each.sum()).tolist(), strict=True))
-            for name, each in counts.items()
+            f"weights by the {name}": dict(zip(bins, each.tolist(), strict=True))
+            for name, each in shares.items()
         },
         "num_batches": len(batches.rows),
         "norm": config.objective.norm,
@@ -150,7 +151,7 @@ def _of_teacher(
 
 
 def _audit(
-    config: ConfigDict, judges: Mapping[str, _Judge], known: list[int], batches: _Batches
+    config: ConfigDict, judges: Mapping[str, _Judge], known: np.ndarray, batches: _Batches
 ) -> tuple[dict[str, np.ndarray], np.ndarray, _Negatives]:
     """Of all batches, one after the other: memory does not grow with their number.
 
