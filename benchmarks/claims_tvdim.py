@@ -22,8 +22,9 @@ markers, and trains nothing.
 
 import argparse
 import hashlib
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def run_study(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None
     """Runs what is missing of the tuning, then of the arms with the recipe that it chose."""
     with as_usage_errors(parser):
         tuning, others = chosen_jobs(args)
+        check_folders([*tuning, *others], args)
         todo = missing(tuning, lambda job: changed_fields(config_of(job, args, None)))
     run_all(todo, lambda job: run(job, args, None))
     if not others:
@@ -96,6 +98,28 @@ def chosen_jobs(args: argparse.Namespace) -> tuple[list[Job], list[Job]]:
     return [job for job in found if job.name == "tuning"], others
 
 
+def check_folders(jobs: Sequence[Job], args: argparse.Namespace) -> None:
+    """Opens the sets before any hour is spent.
+
+    Raises:
+      ValueError: one cannot be read, or a record that is there was not scored on the other sets.
+    """
+    for name in dict.fromkeys(job.name for job in jobs):
+        open_splits(name, _path(name, args))
+    if args.transfer is None:
+        return
+    wanted = set(transfer_sets(args.transfer))
+    for job in jobs:
+        if job.name != "tuning" and job.arm in MAIN and job.path.exists():
+            found = set(json.loads(job.path.read_text(encoding="utf-8"))["results"]["transfer"])
+            if found != wanted:
+                raise ValueError(
+                    f"--transfer: got {', '.join(sorted(wanted))}, but {job.path} was scored on "
+                    f"{', '.join(sorted(found)) or 'no other sets'}; move it away, or write to "
+                    "another folder with --out"
+                )
+
+
 def _jobs(args: argparse.Namespace) -> Iterator[Job]:
     """In the order in which they are run: the most telling first."""
     seeds = range(args.seeds)
@@ -116,18 +140,24 @@ def _job(args: argparse.Namespace, name: str, arm: str, seed: int) -> Job:
 def config_of(job: Job, args: argparse.Namespace, recipe: Recipe | None) -> ConfigDict:
     """The job's config."""
     return make_config(
-        args.size, job.arm, job.seed, recipe=recipe, num_steps=args.steps, path=_path(job, args)
+        args.size,
+        job.arm,
+        job.seed,
+        recipe=recipe,
+        num_steps=args.steps,
+        path=_path(job.name, args),
     )
 
 
-def _path(job: Job, args: argparse.Namespace) -> str:
-    return args.products if job.name == "products" else args.captions
+def _path(name: str, args: argparse.Namespace) -> str:
+    """Folder of a set."""
+    return args.products if name == "products" else args.captions
 
 
 def run(job: Job, args: argparse.Namespace, recipe: Recipe | None) -> Record:
     """Trains and scores one arm: its record."""
     config, arm = config_of(job, args, recipe), ARMS[job.arm]
-    clean = open_splits(job.name, _path(job, args))
+    clean = open_splits(job.name, _path(job.name, args))
     noisy = with_noise(config, clean)
     noise_index = getattr(noisy.train, "noise_index", None)
     transfer = transfer_sets(args.transfer) if args.transfer and job.arm in MAIN else {}

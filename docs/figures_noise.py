@@ -20,7 +20,8 @@ from tvdim_jax.report.noise import Panel, noise_figure
 
 NAMES = dict(zip(PAIR_LOSSES, ("ranking", "InfoNCE", "similarity-regulated"), strict=True))
 NO_TEXT = {"amdim": "AMDIM", "random": "random weights", "pixels": "pixels"}
-PROBE, RECALL = "probe", "image to text R@10"  # columns of the tables
+# Columns of the tables.
+PROBE, RECALLS = "probe", ("image to text R@10", "text to image R@10")
 
 
 def main(folder: str, out: str) -> None:
@@ -39,7 +40,7 @@ def main(folder: str, out: str) -> None:
             _curves(PROBE, found),
             {name: statistics.fmean(values) for name, values in no_text.items()},
         ),
-        Panel("image to text R@10, %", _curves(RECALL, found), _chance(runs)),
+        *(Panel(f"{way}, %", _curves(way, found), _chance(runs, way)) for way in RECALLS),
     ]
     first = runs[0]
     seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
@@ -68,11 +69,11 @@ def _values(column: str, by_seeds: Mapping[int, Figures]) -> list[float]:
     return [100 * each[column] for each in by_seeds.values()]
 
 
-def _chance(runs: Sequence[Run]) -> dict[str, float]:
+def _chance(runs: Sequence[Run], way: str) -> dict[str, float]:
     chance = [
         run["results"]["retrieval"]["chance"] for run in runs if "retrieval" in run["results"]
     ]
-    return {"chance": 100 * recalls(chance[0])[RECALL]} if chance else {}
+    return {"chance": 100 * recalls(chance[0])[way]} if chance else {}
 
 
 if __name__ == "__main__":

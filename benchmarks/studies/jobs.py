@@ -1,6 +1,7 @@
 """The jobs of a study: which there are, which are done, and how the others are run."""
 
 import argparse
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -84,7 +85,10 @@ def choose(jobs: Iterable[Job], args: argparse.Namespace, example: Job, hint: st
     Raises:
       ValueError: there is no such job.
     """
-    chosen = [job for job in jobs if any(word in str(job) for word in args.only.split(","))]
+    words = [re.escape(word.strip()) for word in args.only.split(",") if word.strip()]
+    # A number in a word is a whole number: "seed 1" is not part of "seed 10".
+    wanted = re.compile("|".join(rf"{word}(?!(?<=\d)\d)" for word in words))
+    chosen = [job for job in jobs if wanted.search(str(job))]
     if not chosen:
         raise ValueError(
             f"--only: got {args.only!r} and {args.seeds} seeds, wanted a part of a name such as "

@@ -41,6 +41,7 @@ def _noisy(arm: str, fields: Mapping[str, Any], *percents: int) -> dict[str, Arm
 _AMDIM = {"objective.name": "amdim"}
 _TEXT_ONLY = {"objective.image_loss": False}
 _LOSSES = {name: {"objective.pair_loss": name} for name in PAIR_LOSSES}
+_INFO_NCE = _LOSSES["info_nce"]
 
 # The most telling first: they are run in this order.
 MAIN: Mapping[str, Arm] = {
@@ -57,7 +58,8 @@ MAIN: Mapping[str, Arm] = {
     **_noisy("similarity_regulated", _LOSSES["similarity_regulated"], 60, 20),
     **_noisy("text_only", _TEXT_ONLY, 40),
 }
-# Of the ranking; margin 0.2, all negatives, all scales and weight 1 are in MAIN.
+# Of the ranking, whose margin 0.2, all negatives, all scales and weight 1 are in MAIN; and of
+# InfoNCE, whose text has at weight 0.3 about the gradient that the ranking's has at 1.
 ABLATIONS: Mapping[str, Arm] = {
     **_noisy("hardest", {"objective.negatives": "hardest"}, 0, 40),
     **_noisy("margin0.1", {"objective.margin": 0.1}, 0, 40),
@@ -66,6 +68,8 @@ ABLATIONS: Mapping[str, Arm] = {
     **_noisy("scales1,5", {"objective.scales": (1, 5)}, 0, 40),
     **_noisy("weight0.3", {"objective.text_weight": 0.3}, 0, 40),
     **_noisy("weight3", {"objective.text_weight": 3.0}, 0, 40),
+    **_noisy("info_nce_weight0.3", {**_INFO_NCE, "objective.text_weight": 0.3}, 0, 40),
+    **_noisy("info_nce_temperature0.2", {**_INFO_NCE, "objective.temperature": 0.2}, 0, 40),
 }
 ARMS: Mapping[str, Arm] = {
     **MAIN,
@@ -79,6 +83,12 @@ PRODUCTS = tuple(
 _SHARED: Mapping[str, Any] = {
     "data.source": "captions",
     "objective.name": "tvdim",
+    # What the arms choose is named here, so that they stay what they are if a default changes.
+    "objective.pair_loss": "ranking",
+    "objective.margin": 0.2,
+    "objective.negatives": "all",
+    "objective.scales": (1, 5, 7),
+    "objective.text_weight": 1.0,
     "augment": "stl",
     "tokenizer.vocab_size": 3_000,
     "tokenizer.max_length": 24,

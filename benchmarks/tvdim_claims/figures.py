@@ -32,8 +32,7 @@ UNITS: Mapping[str, Unit] = {
 def image_figures(run: Run) -> dict[str, float]:
     """Of the images: "probe" and "kNN" of the set, "1-shot" and so on, and other sets' probes."""
     results = run["results"]
-    probe = results["probe"]
-    found = {"probe": probe.get("class_mean", probe["value"]), "kNN": results["knn"]["value"]}
+    found = {"probe": results["probe"]["value"], "kNN": results["knn"]["value"]}
     found |= {f"{k}-shot": each["value"] for k, each in results.get("few_shot", {}).items()}
     return found | {
         f"{name} probe": each["probe"]["value"] for name, each in results["transfer"].items()

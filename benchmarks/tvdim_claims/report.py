@@ -28,12 +28,34 @@ ARMS = (
     *_LOSSES_BY_NOISE,
     *ABLATIONS,
 )
+
+
+def _usual(choice: str) -> str:
+    """The arm that an arm of `ABLATIONS` differs from in one choice."""
+    loss = "info_nce" if choice.startswith("info_nce") else "ranking"
+    return name_at(loss, 40 if choice.endswith("noise40") else 0)
+
+
 # Pairs of arms that differ in one thing, the ones of the claims first.
 COMPARED = (
     *(("ranking", other) for other in ("amdim", "random", "pixels", "text_only", "info_nce")),
+    *((other, "amdim") for other in ("info_nce", "similarity_regulated", "text_only")),
+    (name_at("ranking", 60), "amdim"),
     ("similarity_regulated", "info_nce"),
     *((name_at("ranking", p), name_at("info_nce", p)) for p in NOISE_PERCENTS[1:]),
-    *((name, name_at("ranking", 40 if name.endswith("noise40") else 0)) for name in ABLATIONS),
+    *((name, _usual(name)) for name in ABLATIONS),
+    *(
+        (name_at("ranking", p), name_at(f"info_nce_{choice}", p))
+        for choice in ("weight0.3", "temperature0.2")
+        for p in (0, 40)
+    ),
+)
+_LEGEND = (
+    "What may explain the rest. Directions: how many the vectors of the test images use "
+    "(participation ratio). Cosine: of images with their own captions; hardest wrong: of each one "
+    "with the wrong text nearest to it. Pulled: share of wrong pairs that do not trail the right "
+    "one by the margin. Loss / log N: of InfoNCE on the last batches, 1 is chance. Swapped: of "
+    "images whose captions were swapped, with a caption that they were given and with their own."
 )
 
 
@@ -81,8 +103,9 @@ def _protocol(run: Run) -> str:
     probe, classes = results["probe"], results["classes"]
     metric = "mean AUC over" if probe["metric"] == "mean_auc" else "class-mean accuracy of"
     return (
-        f"probe: {metric} {len(classes)} classes ({', '.join(classes)}), {probe['num_train']:,} "
-        f"images to fit it and {probe['num_test']:,} to score it. Probes of other sets: accuracy."
+        f"Probe and kNN: {metric} {len(classes)} classes ({', '.join(classes)}), "
+        f"{probe['num_train']:,} images to fit them and {probe['num_test']:,} to score them. "
+        "Probes of other sets: accuracy."
     )
 
 
@@ -163,4 +186,4 @@ def _with_head(name: str, rows: Sequence[list[str]], columns: Sequence[str]) -> 
 
 def _why(runs: Sequence[Run]) -> str:
     columns = list(dict.fromkeys(column for run in runs for column in why_figures(run)))
-    return _arms(runs, columns, why_figures)
+    return f"{_LEGEND}\n\n{_arms(runs, columns, why_figures)}"

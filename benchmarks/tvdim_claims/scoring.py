@@ -47,8 +47,8 @@ def score_arm(
       trained: the encoders.
       noise_index: the row whose captions each training row had; None = its own.
       is_pixels: pixels and gradients instead of the encoder.
-      has_one_label: images without a label do not count, and few-shot probes are added; False:
-        concepts, of which an image may have none.
+      has_one_label: images without a label do not count, scores are means over the classes, and
+        few-shot probes are added; False: concepts, of which an image may have none.
       transfer: sets with one label an image that were not trained on.
 
     Returns:
@@ -63,17 +63,17 @@ def score_arm(
         train, test = (encode_images(config, image, part, encoders.batch_size) for part in parts)
         return train, test
 
-    def score(images: tuple[Images, Images], parts: Splits, *, few: bool) -> dict[str, Any]:
+    def score(images: tuple[Images, Images], parts: Splits, *, class_mean: bool) -> dict[str, Any]:
         train, test = images
-        return score_labels(train, test, parts, seed=seed, few=few)
+        return score_labels(train, test, parts, seed=seed, class_mean=class_mean)
 
     train, test = images = encode(splits)
     if has_one_label:
         images = labelled_images(train, splits.train), labelled_images(test, splits.test)
-    results = score(images, splits, few=has_one_label)
+    results = score(images, splits, class_mean=has_one_label)
     results["participation_ratio"] = participation_ratio(test.features[GLOBAL])
     results["transfer"] = {
-        name: score(encode(parts), parts, few=False) for name, parts in transfer.items()
+        name: score(encode(parts), parts, class_mean=False) for name, parts in transfer.items()
     }
     text, tokenizer = encoders.text, trained.tokenizer
     if text is None or tokenizer is None:

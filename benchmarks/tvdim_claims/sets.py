@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tvdim_jax.data.errors import DataError
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.data.sources.captions import CaptionsFolder
 from tvdim_jax.data.sources.subset import Subset
@@ -79,9 +80,9 @@ def transfer_sets(folder: Path) -> dict[str, Splits]:
     """The labelled sets in the subfolders of a folder that have a labels.jsonl, by name.
 
     Raises:
-      DataError: one cannot be read.
+      DataError: there is none, or one cannot be read.
     """
-    return {
+    found = {
         file.parent.name: Splits(
             *(
                 FinestLabel(file.parent, split, TRANSFER_TEST_SHARE, file=file.name)
@@ -90,3 +91,9 @@ def transfer_sets(folder: Path) -> dict[str, Splits]:
         )
         for file in sorted(folder.glob("*/labels.jsonl"))
     }
+    if not found:
+        raise DataError(
+            f"--transfer: got {folder}, wanted a folder with folders that have a labels.jsonl; "
+            "leave it out to score on no other sets"
+        )
+    return found

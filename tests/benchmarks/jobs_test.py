@@ -29,6 +29,13 @@ def test_words_choose_jobs_and_none_is_an_error(parser):
         "scenes/global seed 0",
         "scenes/global seed 1",
     ]
+    assert chosen("--only", "global seed 0, ") == ["scenes/global seed 0"]
+    assert chosen("--only", "seed") == chosen()
+    tuning = Job("scenes", "tuned2", 10, Path("unused"))
+    args = parser.parse_args(["--only", "seed 1,tune"])
+    assert choose([*JOBS[:2], tuning], args, tuning, "") == [JOBS[1], tuning]
+    args = parser.parse_args(["--only", "seed 1"])
+    assert choose([*JOBS[:2], tuning], args, tuning, "") == [JOBS[1]]
     with pytest.raises(ValueError, match="--only") as error:
         chosen("--only", "nothing", "--seeds", "5")
     assert str(error.value) == (

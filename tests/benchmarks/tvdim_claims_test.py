@@ -11,6 +11,8 @@ from PIL import Image
 from benchmarks.studies.tables import write_report
 from benchmarks.tvdim_claims import arms, pairs, sets, tuning
 from benchmarks.tvdim_claims.report import report
+from tvdim_jax.config import flat_fields
+from tvdim_jax.data.errors import DataError
 from tvdim_jax.data.sources.captions import CaptionsFolder
 from tvdim_jax.experiment.model import make_model
 
@@ -67,6 +69,8 @@ def test_the_first_label_elsewhere_counts(tmp_path):
     assert list(found) == ["fruit"]
     assert len(found["fruit"].train) + len(found["fruit"].test) == 40
     assert found["fruit"].test.labels(0) == ["a"]
+    with pytest.raises(DataError, match="empty, wanted a folder with folders that have a labels"):
+        sets.transfer_sets(tmp_path / "empty")
 
 
 RECIPE = tuning.Recipe(3e-3, 0.1)
@@ -76,25 +80,47 @@ def config_of(arm, recipe=RECIPE, seed=1):
     return arms.make_config("cpu", arm, seed, recipe=recipe, num_steps=None, path="")
 
 
-def test_arms_differ_in_what_their_names_say():
-    assert config_of("ranking_noise40").data.noise_rate == 0.4
-    assert config_of("info_nce_noise60").objective.pair_loss == "info_nce"
-    assert config_of("text_only").objective.image_loss is False
-    assert config_of("hardest_noise40").objective.negatives == "hardest"
-    assert config_of("scales1,5").objective.scales == (1, 5)
-    assert config_of("margin0.4").objective.margin == 0.4
-    assert config_of("weight3").objective.text_weight == 3
+def test_arms_differ_in_what_their_names_say_and_in_nothing_else():
+    base = flat_fields(config_of("ranking"))
+    named = {
+        **{arm: {"objective.name": "amdim"} for arm in ("pixels", "random", "amdim")},
+        **{loss: {"objective.pair_loss": loss} for loss in arms.PAIR_LOSSES[1:]},
+        "ranking": {},
+        "text_only": {"objective.image_loss": False},
+        "hardest": {"objective.negatives": "hardest"},
+        **{f"margin{margin}": {"objective.margin": margin} for margin in (0.1, 0.4)},
+        "scales1": {"objective.scales": (1,)},
+        "scales1,5": {"objective.scales": (1, 5)},
+        **{f"weight{w:g}": {"objective.text_weight": w} for w in (0.3, 3.0)},
+        "info_nce_weight0.3": {"objective.pair_loss": "info_nce", "objective.text_weight": 0.3},
+        "info_nce_temperature0.2": {
+            "objective.pair_loss": "info_nce",
+            "objective.temperature": 0.2,
+        },
+    }
+    seen = set()
     for arm in (*arms.MAIN, *arms.ABLATIONS):
-        config = config_of(arm)
-        assert config.optimizer.learning_rate == 3e-3
-        assert (config.seed, config.data.noise_seed) == (1, 1)
-        assert config.objective.temperature == 0.1
-    assert len(arms.MAIN) == 17
-    assert len(arms.ABLATIONS) == 14
+        name, _, percent = arm.partition("_noise")
+        fields = named[name] | ({"data.noise_rate": int(percent) / 100} if percent else {})
+        found = flat_fields(config_of(arm))
+        assert {k: v for k, v in found.items() if v != base[k]} == fields, arm
+        seen.add(name)
+    assert seen == set(named)
+    assert (len(arms.MAIN), len(arms.ABLATIONS)) == (17, 18)
+    assert base["optimizer.learning_rate"] == 3e-3
+    assert base["objective.temperature"] == 0.1
+    assert base["seed"] == base["data.noise_seed"] == 1
+    assert (base["objective.margin"], base["objective.text_weight"]) == (0.2, 1.0)
+    assert (base["objective.negatives"], base["objective.scales"]) == ("all", (1, 5, 7))
+
+
+def test_the_tuning_differs_in_its_rates_and_temperatures_alone():
+    base = flat_fields(config_of("ranking", None, tuning.SEED))
     for arm, fields in tuning.TUNING_ARMS.items():
-        config = config_of(arm, None, tuning.SEED)
-        assert config.optimizer.learning_rate == fields["optimizer.learning_rate"]
-        assert config.objective.pair_loss == "info_nce" or config.objective.name == "amdim"
+        found = flat_fields(config_of(arm, None, tuning.SEED))
+        assert {k for k in found if found[k] != base[k]} <= set(fields)
+        assert {k: found[k] for k in fields} == dict(fields)
+        assert found["objective.pair_loss"] == "info_nce" or found["objective.name"] == "amdim"
 
 
 def test_arms_with_and_without_text_start_from_the_same_image_encoder(monkeypatch):
@@ -214,6 +240,7 @@ def test_the_tables(tmp_path):
         run_of("info_nce", 0, 0.81, 0.3),
         run_of("info_nce_noise40", 0, 0.71, 0.1),
         run_of("margin0.4_noise40", 0, 0.74, 0.2),
+        run_of("info_nce_weight0.3_noise40", 0, 0.73, 0.1),
     ]
     page = tmp_path / "page.md"
     page.write_text(
@@ -226,8 +253,8 @@ def test_the_tables(tmp_path):
     assert "old" not in lines
     assert "1,200 updates of 32 images, seeds 0, 1, 100 test images, abacus" in lines[2]
     assert (
-        "probe: mean AUC over 2 classes (dog, snow), 900 images to fit it and 100 to score it. "
-        "Probes of other sets: accuracy."
+        "Probe and kNN: mean AUC over 2 classes (dog, snow), 900 images to fit them and 100 to "
+        "score them. Probes of other sets: accuracy."
     ) in lines
     for row in (
         "| arm | probe | kNN | fruit probe | CPU minutes |",
@@ -237,6 +264,9 @@ def test_the_tables(tmp_path):
         "| chance | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | 1.0 | at most 3.91 (log 50) |",
         "| ranking - amdim | +4.0 ± 8.5 | +2.0 ± 4.2 | +0.0 ± 0.0 | - | - | - | 1 of 2 |",
         "| ranking_noise40 - info_nce_noise40 | +4.0 | +2.0 | +0.0 | +10.0 | +10.0 | +1.00 |",
+        "| info_nce - amdim | +11.0 | +5.5 | +0.0 | - | - | - | 1 of 1 |",
+        "| info_nce_weight0.3_noise40 - info_nce_noise40 | +2.0 | +1.0 | +0.0 | +0.0 | +0.0 |",
+        "| ranking_noise40 - info_nce_weight0.3_noise40 | +2.0 | +1.0 | +0.0 | +10.0 | +10.0 |",
         "| margin0.4_noise40 - ranking_noise40 | -1.0 | -0.5 | +0.0 | +0.0 | +0.0 | +0.00 |",
         "| ranking, 40 % | +5.0 | +2.5 | +0.0 | +10.0 | +10.0 | +1.00 | 1 of 1 |",
         "| info_nce - ranking, 40 % | +5.0 | +2.5 | +0.0 | +10.0 | +10.0 | +1.00 | 1 of 1 |",

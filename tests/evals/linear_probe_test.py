@@ -64,6 +64,24 @@ def test_the_test_part_never_reaches_the_choice():
     assert other.value < found.value
 
 
+def test_the_mean_over_classes_chooses_and_is_given():
+    """Nine of ten rows are of one class, which a strong penalty says of all of them."""
+    parts = []
+    for seed in (0, 1):
+        part = noisy(2000, seed)
+        kept = (part.labels == 0) | (np.arange(2000) % 27 == 0)
+        parts.append(LabelledFeatures(part.features[kept], part.labels[kept]))
+    found, logits = linear_probe.predict(*parts, penalties=(1e4, 1.0), class_mean=True)
+    by_rows = linear_probe.evaluate(*parts, penalties=(1e4, 1.0))
+    right = logits.argmax(axis=1) == parts[1].labels
+    of_classes = [right[parts[1].labels == label].mean() for label in range(4)]
+    assert found.metric == "class_mean_accuracy"
+    assert found.value == pytest.approx(np.mean(of_classes))
+    assert found.value < by_rows.value - 0.1
+    assert found.validation_scores[0] == 0.25 < by_rows.validation_scores[0] - 0.5
+    assert linear_probe.evaluate(*parts, penalties=(1e4, 1.0), class_mean=True) == found
+
+
 def several(n, seed):
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(n, 6)).astype(np.float32)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tvdim_jax.evals.accuracy import class_mean_accuracy
 from tvdim_jax.evals.auc import class_aucs
 from tvdim_jax.evals.features import check_features
 
@@ -27,8 +28,8 @@ class Score(NamedTuple):
     """How good predictions are.
 
     Attributes:
-      metric: "accuracy" (top 1, one label) or "mean_auc" (several labels: plain mean over the
-        classes that were not skipped).
+      metric: of one label "accuracy" (top 1) or "class_mean_accuracy"; of several "mean_auc", the
+        plain mean over the classes that were not skipped.
       value: in [0, 1].
       classes_skipped: classes whose AUC is undefined here, left out of the mean.
     """
@@ -55,6 +56,8 @@ def score_predictions(
     scores: np.ndarray,
     labelled: LabelledFeatures,
     classes_skipped: tuple[int, ...] = (),
+    *,
+    class_mean: bool = False,
 ) -> Score:
     """Accuracy or mean AUC of class scores.
 
@@ -62,6 +65,7 @@ def score_predictions(
       scores: `[n, C]`, larger means more likely.
       labelled: the n examples.
       classes_skipped: several labels: classes to leave out besides those without both values here.
+      class_mean: one label: the mean over the classes that occur instead of that over the rows.
 
     Returns:
       The score; ties of the top score go to the first class.
@@ -70,8 +74,10 @@ def score_predictions(
       ValueError: several labels and no class has both values.
     """
     if labelled.labels.ndim == 1:
-        accuracy = float(np.mean(scores.argmax(axis=1) == labelled.labels))
-        return Score("accuracy", accuracy, ())
+        predicted = scores.argmax(axis=1)
+        if class_mean:
+            return Score("class_mean_accuracy", class_mean_accuracy(predicted, labelled.labels), ())
+        return Score("accuracy", float(np.mean(predicted == labelled.labels)), ())
     aucs = class_aucs(scores, labelled.labels, known_entries(labelled))
     skipped = np.isnan(aucs)
     skipped[list(classes_skipped)] = True

@@ -29,7 +29,7 @@ class ProbeResult(NamedTuple):
     """What was measured and by which protocol; `_asdict()` is JSON.
 
     Attributes:
-      metric: "accuracy" or "mean_auc".
+      metric: "accuracy", "class_mean_accuracy" or "mean_auc".
       value: of the refitted probe on the test part, in [0, 1].
       penalty: the chosen L2 penalty (scikit-learn's 1 / C).
       validation_score: the metric at that penalty on the held-out split of the training part.
@@ -68,6 +68,7 @@ def evaluate(
     penalties: Sequence[float] = PENALTIES,
     validation_share: float = 0.2,
     group_id: np.ndarray | None = None,
+    class_mean: bool = False,
     seed: int = 0,
 ) -> ProbeResult:
     """Fits a probe on `train` and scores it on `test`.
@@ -80,6 +81,8 @@ def evaluate(
         (0, 1).
       group_id: int `[n]`, equal = rows on one side of the split, such as the images of a patient,
         who would else be recognised; None = every row by itself.
+      class_mean: one label: choose the penalty by, and give, the mean accuracy over the classes
+        instead of that over the rows.
       seed: of the random split.
 
     Returns:
@@ -94,6 +97,7 @@ def evaluate(
         penalties=penalties,
         validation_share=validation_share,
         group_id=group_id,
+        class_mean=class_mean,
         seed=seed,
     )[0]
 
@@ -105,6 +109,7 @@ def predict(
     penalties: Sequence[float] = PENALTIES,
     validation_share: float = 0.2,
     group_id: np.ndarray | None = None,
+    class_mean: bool = False,
     seed: int = 0,
 ) -> tuple[ProbeResult, np.ndarray]:
     """`evaluate`, and what the probe says of every row of `test`, for scores of another kind.
@@ -119,7 +124,7 @@ def predict(
     penalties = tuple(sorted((float(penalty) for penalty in penalties), reverse=True))
     groups = np.arange(train.features.shape[0]) if group_id is None else group_id
     held_out = _held_out_rows(groups, validation_share, seed)
-    fits, scores = _sweep(train, held_out, num_classes, penalties)
+    fits, scores = _sweep(train, held_out, num_classes, penalties, class_mean=class_mean)
     best = int(np.argmax(scores))
 
     mean, std = _standardisation(train.features)
@@ -127,7 +132,7 @@ def predict(
     final = fit_logistic(make_problem(everything), num_classes, penalties[best], start=fits[best])
     unlearnable = one_sided_classes(train) if train.labels.ndim == 2 else ()
     logits = final.logits((test.features - mean) / std)
-    score = score_predictions(logits, test, unlearnable)
+    score = score_predictions(logits, test, unlearnable, class_mean=class_mean)
     result = ProbeResult(
         metric=score.metric,
         value=score.value,
@@ -162,7 +167,12 @@ def _held_out_rows(group_id: np.ndarray, share: float, seed: int) -> np.ndarray:
 
 
 def _sweep(
-    train: LabelledFeatures, held_out: np.ndarray, num_classes: int, penalties: Sequence[float]
+    train: LabelledFeatures,
+    held_out: np.ndarray,
+    num_classes: int,
+    penalties: Sequence[float],
+    *,
+    class_mean: bool,
 ) -> tuple[list[LogisticFit], list[float]]:
     """A fit without the held-out rows and its score on them, for each penalty."""
     mean, std = _standardisation(train.features[~held_out])
@@ -177,7 +187,8 @@ def _sweep(
         start = fits[-1] if fits else None
         fit = fit_logistic(problem, num_classes, penalty, start=start, tolerance=_SWEEP_TOLERANCE)
         fits.append(fit)
-        scores.append(score_predictions(fit.logits(validation.features), validation).value)
+        logits = fit.logits(validation.features)
+        scores.append(score_predictions(logits, validation, class_mean=class_mean).value)
     return fits, scores
 
 
