@@ -76,9 +76,10 @@ ARMS: Mapping[str, Arm] = {
     **ABLATIONS,
     **{name: Arm(fields) for name, fields in TUNING_ARMS.items()},
 }
-# On products: what MAIN has at 0 and at 40 %.
-PRODUCTS = tuple(
-    name for name, arm in MAIN.items() if arm.fields.get("data.noise_rate", 0) in (0, 0.4)
+# On products, at 0 and at 40 %: those of MAIN, and each loss at about the gradient of the other.
+PRODUCTS = (
+    *(name for name, arm in MAIN.items() if arm.fields.get("data.noise_rate", 0) in (0, 0.4)),
+    *(name_at(arm, percent) for arm in ("weight3", "info_nce_weight0.3") for percent in (0, 40)),
 )
 _SHARED: Mapping[str, Any] = {
     "data.source": "captions",

@@ -40,7 +40,7 @@ def _usual(choice: str) -> str:
 COMPARED = (
     *(("ranking", other) for other in ("amdim", "random", "pixels", "text_only", "info_nce")),
     *((other, "amdim") for other in ("info_nce", "similarity_regulated", "text_only")),
-    (name_at("ranking", 60), "amdim"),
+    *((name, "amdim") for name in ("ranking_noise40", "ranking_noise60", "info_nce_noise40")),
     ("similarity_regulated", "info_nce"),
     *((name_at("ranking", p), name_at("info_nce", p)) for p in NOISE_PERCENTS[1:]),
     *((name, _usual(name)) for name in ABLATIONS),
