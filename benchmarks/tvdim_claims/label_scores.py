@@ -8,7 +8,7 @@ from tvdim_jax.data.eval_batches import class_names
 from tvdim_jax.data.sources.base import Source
 from tvdim_jax.evals import few_shot, knn, linear_probe
 from tvdim_jax.evals.auc import class_aucs
-from tvdim_jax.evals.labelled import known_entries, score_predictions
+from tvdim_jax.evals.labelled import known_entries
 from tvdim_jax.experiment.data import Splits
 from tvdim_jax.experiment.encoders import GLOBAL
 from tvdim_jax.experiment.tasks import Images
@@ -45,7 +45,7 @@ def score_labels(
         fitted, scored, penalties=penalties, class_mean=class_mean, seed=seed
     )
     neighbors = min(NUM_NEIGHBORS, len(fitted.features))
-    nearest, votes = knn.predict(fitted, scored, num_neighbors=neighbors)
+    nearest = knn.evaluate(fitted, scored, num_neighbors=neighbors, class_mean=class_mean)
     found: dict[str, Any] = {
         "classes": classes,
         "probe": probe._asdict(),
@@ -55,8 +55,6 @@ def score_labels(
         aucs = class_aucs(logits, scored.labels, known_entries(scored)).tolist()
         found["probe"]["class_aucs"] = dict(zip(classes, aucs, strict=True))
     if class_mean:
-        metric, value, _ = score_predictions(votes, scored, class_mean=True)
-        found["knn"] |= {"metric": metric, "value": value}
         shots = few_shot.evaluate(fitted, scored, shots=SHOTS, num_draws=NUM_DRAWS, seed=seed)
         found["few_shot"] = {str(each.shots): each._asdict() for each in shots}
     return found

@@ -36,6 +36,17 @@ def test_accuracy_equals_a_loop_over_more_than_one_tile(monkeypatch):
     assert 0.4 < found.value < 1
 
 
+def test_the_mean_over_classes():
+    (train, train_labels), (test, test_labels) = data(70, 0), data(37, 1)
+    parts = LabelledFeatures(train, train_labels), LabelledFeatures(test, test_labels)
+    found, votes = knn.predict(*parts, num_neighbors=9, class_mean=True)
+    right = votes.argmax(axis=1) == test_labels
+    of_classes = [right[test_labels == c].mean() for c in range(3)]
+    assert found[:2] == ("class_mean_accuracy", pytest.approx(np.mean(of_classes)))
+    assert found.value != knn.evaluate(*parts, num_neighbors=9).value
+    assert knn.evaluate(*parts, num_neighbors=9, class_mean=True) == found
+
+
 def test_mean_auc_equals_a_loop_with_ambiguous_labels():
     (train, _), (test, _) = data(60, 0), data(40, 1)
     rng = np.random.default_rng(2)

@@ -22,7 +22,7 @@ class KnnResult(NamedTuple):
     """What was measured and by which protocol; `_asdict()` is JSON.
 
     Attributes:
-      metric: "accuracy" or "mean_auc".
+      metric: "accuracy", "class_mean_accuracy" or "mean_auc".
       value: in [0, 1].
       num_neighbors: k.
       temperature: of the votes.
@@ -48,6 +48,7 @@ def evaluate(
     *,
     num_neighbors: int = 20,
     temperature: float = 0.07,
+    class_mean: bool = False,
 ) -> KnnResult:
     """Scores `test` by the labels of its nearest neighbours in `train`.
 
@@ -60,6 +61,7 @@ def evaluate(
       test: labels of the same kind and classes.
       num_neighbors: k, from 1 to the training rows.
       temperature: > 0.
+      class_mean: one label: give the mean accuracy over the classes instead of that over the rows.
 
     Returns:
       The score and the protocol.
@@ -68,7 +70,13 @@ def evaluate(
       ValueError: parts that do not fit together, more neighbours than training rows, or a
         temperature that is not above 0.
     """
-    return predict(train, test, num_neighbors=num_neighbors, temperature=temperature)[0]
+    return predict(
+        train,
+        test,
+        num_neighbors=num_neighbors,
+        temperature=temperature,
+        class_mean=class_mean,
+    )[0]
 
 
 def predict(
@@ -77,6 +85,7 @@ def predict(
     *,
     num_neighbors: int = 20,
     temperature: float = 0.07,
+    class_mean: bool = False,
 ) -> tuple[KnnResult, np.ndarray]:
     """`evaluate`, and what the neighbours say of every row of `test`, float64 `[n, C]`.
 
@@ -100,7 +109,7 @@ def predict(
     else:
         class_scores = _mean_labels(votes, train, neighbor)
         unlearnable = one_sided_classes(train)
-    score = score_predictions(class_scores, test, unlearnable)
+    score = score_predictions(class_scores, test, unlearnable, class_mean=class_mean)
     result = KnnResult(
         metric=score.metric,
         value=score.value,
